@@ -1,0 +1,183 @@
+"""What is kept of the source: no image (unless asked for), only numbers, keyed by the frozen model's SHA-256.
+
+*Full* fingerprints are made from source images. *Batchnorm* ones come from the BatchNormalization nodes alone: they
+hold means and variances, and `Fingerprint.missing()` says what cannot be done with them.
+
+File format: an uncompressed .npz without pickles; `header` holds canonical JSON, every array has a name as in `_ARRAYS`
+or `tap<i>.<field>`.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from service.contract.digest import canonical_json
+from service.contract.errors import FingerprintError
+from service.contract.statistics import ChannelMoments, Floats
+
+FORMAT = 1
+
+MISSING_IN_BATCHNORM = (
+    "clean-batch reference loss (early stop, and the answer 'nothing to correct')",
+    "class-conditional moments (label shift)",
+    "pixel statistics (padding of the warp, closed-form colour)",
+    "confidence quantiles (outcome signals)",
+)
+
+
+@dataclass(frozen=True)
+class TapStatistics:
+    """Source statistics of one tap with C channels.
+
+    Attributes:
+        mean, var: (C,) over images and positions.
+        class_first, class_second: (K, C) moments of the images of each class, or empty (0, C).
+    """
+
+    mean: Floats
+    var: Floats
+    class_first: Floats
+    class_second: Floats
+
+    def moments(self) -> ChannelMoments:
+        """Mean and variance, as distances take them."""
+        return ChannelMoments(self.mean, self.var)
+
+
+@dataclass(frozen=True)
+class PixelStatistics:
+    """Statistics of the model's input tensor with C channels.
+
+    Attributes:
+        mean: (C,). cov: (C, C) between channels, over images and positions.
+        cdf_levels: (256,) values; cdf: (C, 256) share of values at or below each.
+        spectrum: (B,) mean power in B rings of spatial frequency, lowest first.
+        border_mean, border_std: (C,) over the outermost rows and columns.
+    """
+
+    mean: Floats
+    cov: Floats
+    cdf_levels: Floats
+    cdf: Floats
+    spectrum: Floats
+    border_mean: Floats
+    border_std: Floats
+
+
+@dataclass(frozen=True)
+class ReferenceLoss:
+    """The statistics loss that clean source batches have only because they are finite.
+
+    Attributes:
+        sizes: (R,) batch sizes, rising.
+        fitted, reserved: (R, 2) mean and 95 % quantile over batches of that size, for either group of taps.
+    """
+
+    sizes: Floats
+    fitted: Floats
+    reserved: Floats
+
+    def at(self, images: int, *, reserved: bool) -> tuple[float, float]:
+        """Mean and 95 % quantile for `images` images, log-log interpolated, clamped at the ends of the table."""
+        table = self.reserved if reserved else self.fitted
+        wanted = np.log(float(images))
+        mean, high = (
+            float(np.exp(np.interp(wanted, np.log(self.sizes), np.log(table[:, column] + 1e-12)))) for column in (0, 1)
+        )
+        return mean, high
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Source statistics of one frozen model.
+
+    Attributes:
+        images: how many source images it was made from; 0 for a batchnorm one.
+        labels_given: whether class-conditional moments rest on labels or on the model's own predictions.
+        class_counts: (K,) images of each class, or (0,).
+        confidence: (101,) percentiles of the largest class probability, or (0,).
+    """
+
+    frozen_sha256: str
+    kind: Literal["full", "batchnorm"]
+    taps: Mapping[str, TapStatistics]
+    images: int = 0
+    labels_given: bool = False
+    class_counts: Floats = field(default_factory=lambda: np.zeros(0))
+    confidence: Floats = field(default_factory=lambda: np.zeros(0))
+    pixels: PixelStatistics | None = None
+    reference: ReferenceLoss | None = None
+
+    def missing(self) -> tuple[str, ...]:
+        """What this fingerprint cannot do, in words for a verdict."""
+        return MISSING_IN_BATCHNORM if self.kind == "batchnorm" else ()
+
+    def moments(self) -> dict[str, ChannelMoments]:
+        """Mean and variance of every tap."""
+        return {name: tap.moments() for name, tap in self.taps.items()}
+
+    def to_bytes(self) -> bytes:
+        """The file; the same fingerprint has the same bytes."""
+        header = {
+            "format": FORMAT,
+            "frozen_sha256": self.frozen_sha256,
+            "kind": self.kind,
+            "images": self.images,
+            "labels_given": self.labels_given,
+            "taps": list(self.taps),
+            "pixels": self.pixels is not None,
+            "reference": self.reference is not None,
+        }
+        arrays: dict[str, Any] = {"header": np.frombuffer(canonical_json(header), dtype=np.uint8)}
+        arrays |= {"class_counts": self.class_counts, "confidence": self.confidence}
+        for index, tap in enumerate(self.taps.values()):
+            arrays |= _named(f"tap{index}", tap)
+        if self.pixels is not None:
+            arrays |= _named("pixels", self.pixels)
+        if self.reference is not None:
+            arrays |= _named("reference", self.reference)
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Self:
+        """Read a fingerprint.
+
+        Raises:
+            FingerprintError: not a fingerprint file, of another format, or an array is missing.
+        """
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            header = json.loads(arrays["header"].tobytes())
+            if header["format"] != FORMAT:
+                raise FingerprintError(f"the fingerprint has format {header['format']}; this release reads {FORMAT}")
+            taps = {name: TapStatistics(**_part(arrays, f"tap{i}")) for i, name in enumerate(header["taps"])}
+            return cls(
+                frozen_sha256=header["frozen_sha256"],
+                kind=header["kind"],
+                taps=taps,
+                images=header["images"],
+                labels_given=header["labels_given"],
+                class_counts=arrays["class_counts"],
+                confidence=arrays["confidence"],
+                pixels=PixelStatistics(**_part(arrays, "pixels")) if header["pixels"] else None,
+                reference=ReferenceLoss(**_part(arrays, "reference")) if header["reference"] else None,
+            )
+        except (KeyError, TypeError, ValueError, OSError, zipfile.BadZipFile) as error:
+            raise FingerprintError("the fingerprint file is damaged; register the model again") from error
+
+
+def _named(prefix: str, part: Any) -> dict[str, Floats]:
+    return {f"{prefix}.{item.name}": getattr(part, item.name) for item in fields(part)}
+
+
+def _part(arrays: Mapping[str, Floats], prefix: str) -> dict[str, Floats]:
+    start = prefix + "."
+    return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}

@@ -1,0 +1,61 @@
+"""PNG and JPEG bytes to pixels of the frozen model's size: the one decoder of service and trainer."""
+
+import io
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from service.contract.errors import DamagedPicture, TooManyPixels, UnknownFormat, UnreadablePicture
+from service.contract.input_spec import InputSpec
+
+FORMATS = ("PNG", "JPEG")
+MODES = {1: "L", 3: "RGB"}
+
+
+def decode_picture(content: bytes, spec: InputSpec, *, max_pixels: int) -> NDArray[np.uint8]:
+    """One picture as pixels (C, H, W) uint8, stretched to the model's height and width.
+
+    The size is read from the header and compared with `max_pixels` before a pixel is decoded.
+
+    Raises:
+        UnknownFormat: not a PNG or JPEG, or the model takes neither 1 nor 3 channels.
+        TooManyPixels: more than `max_pixels`.
+        DamagedPicture: it does not decode.
+    """
+    if spec.channels not in MODES:
+        raise UnknownFormat(f"the model takes {spec.channels} channels, pictures have 1 or 3; send a tensor instead")
+    try:
+        with warnings.catch_warnings():
+            # A file just under Pillow's own limit only warns; our cap below it is the one that counts.
+            warnings.simplefilter("ignore")
+            return to_pixels(_open(content, spec, max_pixels), spec)
+    except UnreadablePicture:
+        raise
+    except Image.DecompressionBombError as error:
+        raise TooManyPixels(f"the picture is larger than the {max_pixels} pixels accepted") from error
+    except UnidentifiedImageError as error:
+        raise UnknownFormat("the content is neither a PNG nor a JPEG picture") from error
+    # Pillow reports damage through many unrelated types: OSError, SyntaxError, ValueError, struct.error, EOFError.
+    except Exception as error:
+        raise DamagedPicture("the picture is damaged and cannot be decoded") from error
+
+
+def _open(content: bytes, spec: InputSpec, max_pixels: int) -> Image.Image:
+    image = Image.open(io.BytesIO(content), formats=FORMATS)
+    if image.width * image.height > max_pixels:
+        raise TooManyPixels(f"the picture has {image.width} x {image.height} pixels; at most {max_pixels} are accepted")
+    # A large JPEG is decoded at a fraction of its size, never below the one asked for.
+    image.draft(MODES[spec.channels], (spec.size[1], spec.size[0]))
+    return image
+
+
+def to_pixels(image: Image.Image, spec: InputSpec) -> NDArray[np.uint8]:
+    """An opened picture as pixels (C, H, W) uint8: converted to grey or RGB and stretched bilinearly."""
+    height, width = spec.size
+    converted = image.convert(MODES[spec.channels])
+    if converted.size != (width, height):
+        converted = converted.resize((width, height), Image.Resampling.BILINEAR)
+    pixels = np.asarray(converted, dtype=np.uint8)
+    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))

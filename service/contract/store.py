@@ -1,0 +1,72 @@
+"""Bundles kept under the name of their content. Publishing is one rename: a reader sees a whole bundle or none."""
+
+import shutil
+import uuid
+from pathlib import Path
+from typing import Protocol
+
+from service.contract.bundle import Bundle, M, read_bundle, sync_folder, write_bundle
+from service.contract.errors import DigestMismatch, StoreError
+
+STAGING = ".staging-"
+
+
+class ArtifactStore(Protocol):
+    """Where bundles live."""
+
+    def publish(self, bundle: Bundle[M]) -> str:
+        """Keep a bundle; keeping the same content twice is one bundle."""
+
+    def read(self, digest: str, kind: type[M]) -> Bundle[M]:
+        """A verified bundle by its digest."""
+
+
+class LocalStore:
+    """A folder with one sub-folder a bundle."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        root.mkdir(parents=True, exist_ok=True)
+
+    def publish(self, bundle: Bundle[M]) -> str:
+        """Write beside, sync, rename.
+
+        Raises:
+            StoreError: the disk is full or refuses; nothing half-written is visible.
+        """
+        final = self._root / bundle.digest
+        staging = self._root / f"{STAGING}{uuid.uuid4().hex}"
+        try:
+            if final.is_dir():
+                return bundle.digest
+            write_bundle(staging, bundle.manifest, bundle.files)
+            staging.rename(final)
+            sync_folder(self._root)
+        except OSError as error:
+            shutil.rmtree(staging, ignore_errors=True)
+            # A concurrent publisher of the same content may have won the rename: then the bundle is there.
+            if not final.is_dir():
+                raise StoreError(f"the store cannot keep bundle {bundle.digest[:12]}: {error.strerror}") from error
+        return bundle.digest
+
+    def read(self, digest: str, kind: type[M]) -> Bundle[M]:
+        """Read and verify a bundle.
+
+        Raises:
+            StoreError: there is none of that digest.
+            BundleError: it is there and breaks a rule.
+        """
+        folder = self._root / digest
+        if not folder.is_dir():
+            raise StoreError(f"the store has no bundle {digest[:12]}")
+        bundle = read_bundle(folder, kind)
+        if bundle.digest != digest:
+            raise DigestMismatch(f"the bundle under {digest[:12]} has digest {bundle.digest[:12]}")
+        return bundle
+
+    def sweep(self) -> int:
+        """Remove what interrupted publishers left; call only while nobody publishes. Returns how many folders went."""
+        leftovers = [entry for entry in self._root.iterdir() if entry.name.startswith(STAGING)]
+        for entry in leftovers:
+            shutil.rmtree(entry, ignore_errors=True)
+        return len(leftovers)

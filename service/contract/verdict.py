@@ -1,0 +1,55 @@
+"""What the gate decides about a candidate, and why."""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Decision(StrEnum):
+    """What happens to a candidate."""
+
+    PROMOTE = "promote"
+    HOLD = "hold"
+    REJECT = "reject"
+
+
+class ReasonCode(StrEnum):
+    """Why; a closed set, so that dashboards can count it."""
+
+    LOSS_FALLS = "loss_falls"
+    NOTHING_TO_CORRECT = "nothing_to_correct"
+    NOT_SURE_ENOUGH = "not_sure_enough"
+    CHAMPION_AS_GOOD = "champion_as_good"
+    LOSS_RISES = "loss_rises"
+    PREDICTIONS_COLLAPSED = "predictions_collapsed"
+    EVIDENCE_MISSING = "evidence_missing"
+
+
+class Reason(BaseModel):
+    """One reason, for machines and for people."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: ReasonCode
+    text: str
+
+
+class Forecast(BaseModel):
+    """Expected change of accuracy, in percentage points, with a 90 % interval."""
+
+    model_config = ConfigDict(frozen=True)
+
+    gain: float
+    low: float
+    high: float
+
+
+class Verdict(BaseModel):
+    """The gate's answer: decision, reasons, every number it looked at, and the forecast if there is one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    decision: Decision
+    reasons: tuple[Reason, ...]
+    numbers: dict[str, float]
+    forecast: Forecast | None = None
