@@ -1,0 +1,78 @@
+"""Every knob of the service, with its unit and its reason. The only reader of the environment.
+
+Each field is set by `FOREOPTIC_` and its name in capitals: `FOREOPTIC_PORT=9000`.
+"""
+
+import os
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1 << 20
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+PACKAGE = Path(__file__).resolve().parent
+
+
+def shipped_models() -> Path:
+    """Folder of the frozen models that ship with the project: inside a wheel, else beside the checkout's packages."""
+    inside = PACKAGE / "models"
+    return inside if inside.is_dir() else PACKAGE.parent / "models"
+
+
+class Settings(BaseSettings):
+    """How one process of the service behaves."""
+
+    model_config = SettingsConfigDict(env_prefix="FOREOPTIC_", frozen=True, extra="ignore")
+
+    home: Path = Field(Path(".foreoptic"), description="Where everything that is written while running lives.")
+    host: str = Field("127.0.0.1", description="Address to listen on; other than loopback needs insecure_bind.")
+    port: int = Field(8000, ge=0, le=65535, description="0 takes a free one.")
+    insecure_bind: bool = Field(False, description="Listen beyond loopback although there are no keys yet.")
+    database_url: str | None = Field(None, description="SQLAlchemy URL; default is foreoptic.db in home.")
+    log_json: bool = Field(False, description="One JSON object a line instead of readable lines.")
+
+    threads: int = Field(os.cpu_count() or 1, ge=1, description="Threads of one onnxruntime session.")
+    micro_batch_images: int = Field(32, ge=1, description="Most images in one run of the frozen model.")
+    queue_limit_images: int = Field(512, ge=1, description="Images that may wait; more are refused with 503.")
+    pinned_versions: int = Field(16, ge=1, description="Versions kept loaded because a request named them.")
+
+    predict_body_bytes: int = Field(8 * MIB, ge=1, description="Largest predict or infer body.")
+    batch_body_bytes: int = Field(64 * MIB, ge=1, description="Largest adaptation body.")
+    max_pixels: int = Field(4_000_000, ge=1, description="Largest picture, compared before it is decoded.")
+    infer_max_images: int = Field(256, ge=1, description="Most images in one infer request.")
+    adapt_min_images: int = Field(32, ge=4, description="Fewer cannot be split into parts that carry evidence.")
+    adapt_max_images: int = Field(4096, ge=4, description="Most images in one batch.")
+
+    worker: bool = Field(True, description="Start the worker process beside the service.")
+    queue_limit_jobs: int = Field(32, ge=1, description="Jobs that may wait; more are refused with 429.")
+    job_timeout_s: float = Field(600.0, gt=0, description="A trainer that runs longer is ended.")
+    job_attempts: int = Field(3, ge=1, description="Starts of one job before it is given up.")
+    job_threads: int = Field(os.cpu_count() or 1, ge=1, description="Threads of the trainer.")
+    adaptation_seed: int | None = Field(None, ge=0, description="Fixes how batches are split; random where unset.")
+    refresh_interval_s: float = Field(0.25, gt=0, description="How often aliases and finished jobs are looked up.")
+
+    @model_validator(mode="after")
+    def _no_open_door(self) -> Self:
+        if self.host not in LOOPBACK and not self.insecure_bind:
+            raise ValueError(
+                f"host {self.host} is reachable from other machines and this release has no keys; "
+                f"bind one of {', '.join(LOOPBACK)}, or say --insecure-bind if the network is yours alone"
+            )
+        return self
+
+    @property
+    def url(self) -> str:
+        """SQLAlchemy URL of the one database."""
+        return self.database_url or f"sqlite:///{(self.home / 'foreoptic.db').resolve()}"
+
+    @property
+    def store_dir(self) -> Path:
+        """Bundles, named by content."""
+        return self.home / "store"
+
+    @property
+    def jobs_dir(self) -> Path:
+        """One folder a job."""
+        return self.home / "jobs"
