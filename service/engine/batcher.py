@@ -1,0 +1,127 @@
+"""Collect what waits and run it off the event loop. Knows nothing of models or HTTP.
+
+Natural batching: whatever waits when the runner is free goes together, up to a cap; nothing waits while the runner is
+idle. Every submitted item is answered exactly once: with its result, with the batch's error, or by its caller's
+cancellation.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Overloaded(Exception):
+    """The queue is full; nothing was accepted."""
+
+
+class Closed(Exception):
+    """The batcher no longer takes items."""
+
+
+@dataclass
+class _Waiting(Generic[Item, Result]):
+    item: Item
+    weight: int
+    future: asyncio.Future[Result]
+
+
+class Batcher(Generic[Item, Result]):
+    """A bounded queue in front of `run`.
+
+    Args:
+        run: answers a batch, one result an item; called in `executor`, one batch at a time.
+        batch_limit: most weight in one batch; a heavier item goes alone.
+        queue_limit: most weight that waits.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Item]], Sequence[Result]],
+        *,
+        executor: Executor,
+        batch_limit: int,
+        queue_limit: int,
+    ) -> None:
+        self._run = run
+        self._executor = executor
+        self._batch_limit = batch_limit
+        self._queue_limit = queue_limit
+        self._queue: deque[_Waiting[Item, Result]] = deque()
+        self._arrived = asyncio.Event()
+        self._closing = False
+        self._task: asyncio.Task[None] | None = None
+        self.queued_weight = 0
+
+    def start(self) -> None:
+        """Begin to serve; call it on the loop that submits."""
+        self._task = asyncio.create_task(self._serve(), name="batcher")
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether items are being served; False after `close` and after a defect in this class."""
+        return self._task is not None and not self._task.done()
+
+    async def submit(self, item: Item, weight: int) -> Result:
+        """Wait for this item's result. Cancelling the caller drops the item and does not disturb its neighbours.
+
+        Raises:
+            Overloaded: at once, if the queue is full.
+            Closed: at once, if the batcher is closing.
+        """
+        if self._closing or not self.is_alive:
+            raise Closed
+        if self.queued_weight and self.queued_weight + weight > self._queue_limit:
+            raise Overloaded
+        waiting: _Waiting[Item, Result] = _Waiting(item, weight, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        self.queued_weight += weight
+        self._arrived.set()
+        return await waiting.future
+
+    async def close(self) -> None:
+        """Take nothing new, answer what was accepted, then stop."""
+        self._closing = True
+        self._arrived.set()
+        if self._task is not None:
+            await self._task
+
+    async def _serve(self) -> None:
+        while True:
+            await self._arrived.wait()
+            batch = self._take()
+            if batch:
+                await self._answer(batch)
+            elif self._closing:
+                return
+            else:
+                self._arrived.clear()
+
+    def _take(self) -> list[_Waiting[Item, Result]]:
+        batch: list[_Waiting[Item, Result]] = []
+        weight = 0
+        while self._queue and (not batch or weight + self._queue[0].weight <= self._batch_limit):
+            waiting = self._queue.popleft()
+            self.queued_weight -= waiting.weight
+            if not waiting.future.done():
+                batch.append(waiting)
+                weight += waiting.weight
+        return batch
+
+    async def _answer(self, batch: list[_Waiting[Item, Result]]) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            results = await loop.run_in_executor(self._executor, self._run, [waiting.item for waiting in batch])
+            for waiting, result in zip(batch, results, strict=True):
+                if not waiting.future.done():
+                    waiting.future.set_result(result)
+        # The loop must survive whatever a batch does; its callers get the error.
+        except Exception as error:  # noqa: BLE001
+            for waiting in batch:
+                if not waiting.future.done():
+                    waiting.future.set_exception(error)

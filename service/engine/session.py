@@ -1,0 +1,75 @@
+"""Running one ONNX graph: the only file that imports onnxruntime.
+
+Graphs come as bytes that were hashed by the caller, never as a path: what was verified is what runs, and external data
+cannot be reached.
+"""
+
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+Float = NDArray[np.float32]
+Array = NDArray[Any]
+
+
+class SessionError(Exception):
+    """A graph cannot be loaded or run."""
+
+
+class OnnxSession:
+    """An onnxruntime session over `content`, on the CPU, with `threads` threads."""
+
+    def __init__(self, content: bytes, *, threads: int) -> None:
+        self.options = session_options(threads)
+        try:
+            self._session = ort.InferenceSession(content, _options(self.options), providers=["CPUExecutionProvider"])
+        # onnxruntime's exception types have no common base of their own.
+        except Exception as error:
+            raise SessionError("onnxruntime refuses the graph") from error
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1:
+            raise SessionError(f"the graph has {len(inputs)} inputs, one is needed")
+        self._input = inputs[0].name
+        self.outputs: tuple[str, ...] = tuple(output.name for output in self._session.get_outputs())
+
+    def run(self, x: Float) -> list[Array]:
+        """All outputs for a batch x (n, C, H, W).
+
+        Raises:
+            SessionError: the graph fails on this batch.
+        """
+        try:
+            return list(self._session.run(None, {self._input: x}))
+        except Exception as error:  # as above
+            raise SessionError("the graph fails on this batch") from error
+
+
+def session_options(threads: int) -> dict[str, str]:
+    """The options that decide how a graph is computed, as the attestation shows them."""
+    return {
+        "intra_op_num_threads": str(threads),
+        "inter_op_num_threads": "1",
+        "graph_optimization_level": "ORT_ENABLE_ALL",
+        "execution_mode": "ORT_SEQUENTIAL",
+        # Corrector and frozen model take turns: a pool that keeps spinning takes the other's processors.
+        "session.force_spinning_stop": "1",
+    }
+
+
+def _options(chosen: dict[str, str]) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = int(chosen["intra_op_num_threads"])
+    options.inter_op_num_threads = int(chosen["inter_op_num_threads"])
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, chosen["graph_optimization_level"])
+    options.execution_mode = getattr(ort.ExecutionMode, chosen["execution_mode"])
+    options.add_session_config_entry("session.force_spinning_stop", chosen["session.force_spinning_stop"])
+    # Errors reach the caller as exceptions; onnxruntime's own log would print them a second time.
+    options.log_severity_level = 4
+    return options
+
+
+def runtime_version() -> str:
+    """Onnxruntime's version, for the attestation."""
+    return str(ort.__version__)
