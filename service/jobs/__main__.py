@@ -1,0 +1,45 @@
+"""The worker process: `python -m service.jobs`. Started by the service, or by `foreoptic worker` elsewhere."""
+
+import argparse
+import threading
+
+from service import log
+from service.contract.lifeline import end_with_parent
+from service.contract.store import LocalStore
+from service.database.engine import Database
+from service.database.migrate import migrate
+from service.jobs import queue
+from service.jobs.worker import Worker
+from service.settings import Settings
+
+
+def main() -> None:
+    """Do jobs until told to stop, or until the parent process ends if `--lifeline` is given."""
+    parser = argparse.ArgumentParser(prog="python -m service.jobs", description=__doc__)
+    parser.add_argument("--lifeline", action="store_true", help="end when standard input ends")
+    if parser.parse_args().lifeline:
+        end_with_parent()
+    settings = Settings()
+    log.configure(as_json=settings.log_json)
+    work(settings)
+
+
+def work(settings: Settings) -> None:
+    """Do jobs in this process until interrupted."""
+    database = Database(settings.url)
+    migrate(database)
+    queue.prepare(database)
+    worker = Worker(
+        database,
+        LocalStore(settings.store_dir),
+        settings.jobs_dir,
+        timeout_s=settings.job_timeout_s,
+        attempts=settings.job_attempts,
+        threads=settings.job_threads,
+    )
+    worker.sweep()
+    queue.work(database, worker.run, threading.Event())
+
+
+if __name__ == "__main__":
+    main()
