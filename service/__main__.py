@@ -1,0 +1,74 @@
+"""`python -m service`: settings, application, server."""
+
+import argparse
+import asyncio
+import socket
+import sys
+from collections.abc import Callable
+
+import uvicorn
+
+from service import log
+from service.app import create_app
+from service.contract.lifeline import end_with_parent
+from service.settings import Settings
+
+DRAIN_S = 30
+
+
+def serve(settings: Settings, *, on_start: Callable[[str], None] = lambda _url: None) -> None:
+    """Run the service until it is told to stop.
+
+    Args:
+        on_start: told the URL once the service listens.
+    """
+    log.configure(as_json=settings.log_json)
+    config = uvicorn.Config(
+        create_app(settings),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        timeout_graceful_shutdown=DRAIN_S,
+    )
+    listener = _listen(settings.host, settings.port)
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(_serve(uvicorn.Server(config), listener, on_start))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    listener.set_inheritable(False)
+    return listener
+
+
+async def _serve(server: uvicorn.Server, listener: socket.socket, on_start: Callable[[str], None]) -> None:
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    running = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started and not running.done():
+        await asyncio.sleep(0.01)
+    if server.started:
+        on_start(f"http://{shown}:{port}")
+    await running
+
+
+def main() -> None:
+    """Serve with the environment's settings; the URL is the one line on standard output."""
+    parser = argparse.ArgumentParser(prog="python -m service", description=__doc__)
+    parser.add_argument("--lifeline", action="store_true", help="end when standard input ends")
+    if parser.parse_args().lifeline:
+        end_with_parent()
+    serve(Settings(), on_start=_print_url)
+
+
+def _print_url(url: str) -> None:
+    sys.stdout.write(url + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

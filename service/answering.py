@@ -1,0 +1,85 @@
+"""What the two prediction protocols share: choosing the version, computing, and the headers of every answer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+
+from service.context import Context
+from service.contract.errors import ContractError
+from service.database.domains import DEFAULT
+from service.engine.pipeline import IDENTITY, Answer
+from service.engine.session import Float, SessionError
+from service.errors import INTERNAL, Malformed, NotFound, Unavailable
+from service.registry import Handle, Unknown
+from service.serving import Closed, Overloaded
+from service.wire import Scope, header
+
+RETRY_AFTER_S = 1
+
+
+def domain_of(scope: Scope, named: str | None) -> str:
+    """The domain that a request names in its body or query, else in its header, else `default`.
+
+    Raises:
+        Malformed: body and header name two different ones.
+    """
+    from_header = header(scope, b"foreoptic-domain")
+    if named is not None and from_header is not None and named != from_header:
+        raise Malformed("the request names two domains, one in the Foreoptic-Domain header and one elsewhere; name one")
+    return named if named is not None else from_header if from_header is not None else DEFAULT
+
+
+async def choose(context: Context, model: str, domain: str, version: str | None) -> Handle:
+    """The handle that answers a request.
+
+    Raises:
+        NotFound: no such model, domain or version.
+        Unavailable: the version is published but cannot be served.
+    """
+    if version is None:
+        return context.champion(model, domain)
+    try:
+        return await run_in_threadpool(context.registry.pinned, model, domain, version)
+    except Unknown as error:
+        raise NotFound(str(error)) from error
+    except (ContractError, SessionError) as error:
+        raise Unavailable("this version is published but cannot be served; name another one") from error
+
+
+async def compute(context: Context, handle: Handle, rows: Float) -> Answer:
+    """The frozen model's outputs for rows.
+
+    Raises:
+        Unavailable: overloaded, or stopping.
+        Internal: the frozen model itself fails.
+    """
+    try:
+        return await context.serving.answer(handle, rows)
+    except Overloaded as error:
+        raise Unavailable("more images wait than may; try again shortly", retry_after_s=RETRY_AFTER_S) from error
+    except Closed as error:
+        raise Unavailable("the service is stopping; try again shortly", retry_after_s=RETRY_AFTER_S) from error
+    except SessionError as error:
+        raise INTERNAL from error
+
+
+def provenance(handle: Handle, answer: Answer) -> dict[str, Any]:
+    """By what an answer was computed: domain, version, whether corrected, and the frozen model's SHA-256."""
+    return {
+        "domain": handle.domain,
+        # A corrector that failed was not part of the computation: the answer is the uncorrected one, version 0.
+        "version": handle.version.number if answer.corrected else IDENTITY,
+        "corrected": answer.corrected,
+        "frozen_sha256": handle.model.row.frozen_sha256,
+    }
+
+
+def provenance_headers(facts: Mapping[str, Any]) -> dict[str, str]:
+    """`provenance` as the headers that every prediction carries."""
+    return {
+        "foreoptic-domain": str(facts["domain"]),
+        "foreoptic-version": str(facts["version"]),
+        "foreoptic-corrected": "true" if facts["corrected"] else "false",
+        "foreoptic-frozen-sha256": str(facts["frozen_sha256"]),
+    }

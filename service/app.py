@@ -1,0 +1,160 @@
+"""create_app(settings): wiring and lifespan only."""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from service import __version__, catalog, log
+from service.context import Context
+from service.contract.store import LocalStore
+from service.database.engine import Database
+from service.database.migrate import migrate
+from service.edge import Edge, HotRoute
+from service.errors import INTERNAL, Problem, Unprocessable, of_status
+from service.jobs import queue
+from service.jobs.queue import JobQueue
+from service.jobs.settlement import Settlement
+from service.jobs.submission import Submission
+from service.jobs.supervisor import Supervisor
+from service.metrics import Metrics
+from service.registry import Registry
+from service.routes import adapt, domains, oip, ops, predict, versions
+from service.serving import Serving
+from service.settings import Settings, shipped_models
+
+logger = log.get(__name__)
+
+HOT = (
+    HotRoute(re.compile(r"/v1/models/(?P<model>[^/]+)/predict"), "/v1/models/{model}/predict", predict.predict),
+    HotRoute(
+        re.compile(r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?/infer"),
+        "/v2/models/{model}/infer",
+        oip.infer,
+    ),
+)
+
+
+def create_app(settings: Settings) -> Edge:
+    """The service as an ASGI application; what it needs on disk is prepared here, what it runs starts with it."""
+    context = _build(settings)
+    app = FastAPI(title="Foreoptic", version=__version__, lifespan=_lifespan, docs_url=None, redoc_url=None)
+    app.state.context = context
+    for module in (adapt, domains, oip, ops, versions):
+        app.include_router(module.router)
+    _document_hot_path(app)
+    app.add_exception_handler(Problem, _render_problem)
+    app.add_exception_handler(RequestValidationError, _render_invalid)
+    app.add_exception_handler(HTTPException, _render_status)
+    app.add_exception_handler(Exception, _render_defect)
+    return Edge(app, HOT, context)
+
+
+def _build(settings: Settings) -> Context:
+    metrics = Metrics()
+    database = Database(settings.url)
+    migrate(database)
+    queue.prepare(database)
+    store = LocalStore(settings.store_dir)
+    settings.jobs_dir.mkdir(parents=True, exist_ok=True)
+    catalog.install_shipped(shipped_models(), database, store)
+    registry = Registry(
+        database,
+        store,
+        metrics,
+        threads=settings.threads,
+        micro_batch=settings.micro_batch_images,
+        pinned=settings.pinned_versions,
+    )
+    serving = Serving(
+        registry, metrics, batch_images=settings.micro_batch_images, queue_images=settings.queue_limit_images
+    )
+    job_queue = JobQueue(database)
+    submission = Submission(
+        database, job_queue, settings.jobs_dir, limit=settings.queue_limit_jobs, seed=settings.adaptation_seed
+    )
+    return Context(
+        settings=settings,
+        metrics=metrics,
+        database=database,
+        store=store,
+        registry=registry,
+        serving=serving,
+        queue=job_queue,
+        submission=submission,
+        settlement=Settlement(database, registry),
+        supervisor=Supervisor(settings, metrics),
+    )
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    context: Context = app.state.context
+    await run_in_threadpool(context.registry.refresh)
+    tasks = [asyncio.create_task(_follow_database(context), name="follow-database")]
+    if context.settings.worker:
+        tasks.append(asyncio.create_task(context.supervisor.supervise(), name="worker"))
+    logger.info("service ready", models=context.registry.names())
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await context.serving.close()
+        context.queue.close()
+        context.database.close()
+
+
+async def _follow_database(context: Context) -> None:
+    """Keep the registry and the judged jobs in step with the database."""
+    while True:
+        await asyncio.sleep(context.settings.refresh_interval_s)
+        try:
+            await run_in_threadpool(context.registry.refresh)
+            await run_in_threadpool(context.settlement.settle_all)
+        # A locked or absent database must not end the loop; predictions go on with what is loaded.
+        except Exception:
+            logger.exception("the database could not be followed")
+
+
+def _document_hot_path(app: FastAPI) -> None:
+    framework = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = framework()
+        document["paths"] = {**document["paths"], **predict.OPENAPI, **oip.OPENAPI}
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend its document
+
+
+def _problem(problem: Problem) -> Response:
+    return Response(problem.body(), problem.status, problem.headers())
+
+
+async def _render_problem(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return _problem(error)
+
+
+async def _render_invalid(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    places = sorted({".".join(str(part) for part in item["loc"]) for item in error.errors()})
+    return _problem(Unprocessable(f"the request does not fit: see {', '.join(places)} in /openapi.json"))
+
+
+async def _render_status(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _problem(of_status(error.status_code))
+
+
+async def _render_defect(request: Request, error: Exception) -> Response:
+    logger.error("request failed", request_id=request.scope["state"]["request_id"], exc_info=error)
+    return _problem(INTERNAL)

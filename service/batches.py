@@ -1,0 +1,192 @@
+"""Posted batches: npy, npz, a zip of pictures, or a v2 tensor body, to the frozen model's own tensor.
+
+Every size is compared with its cap before memory is taken for it, nothing is unpickled, and names inside an archive are
+compared, never used.
+"""
+
+import csv
+import io
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from service.contract.input_spec import InputSpec
+from service.contract.pictures import decode_picture
+from service.errors import Malformed, TooLarge, Unprocessable, UnsupportedType
+
+Labels = NDArray[np.int64]
+
+LABELS_FILE = "labels.csv"
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+@dataclass(frozen=True)
+class Caps:
+    """What a batch may cost.
+
+    Attributes:
+        images: fewest and most images.
+        bytes: most bytes after inflating.
+        pixels: most pixels of one picture.
+    """
+
+    images: tuple[int, int]
+    bytes: int
+    pixels: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images (n, C, H, W) float32 and, where they came with it, labels (n,) int64."""
+
+    images: NDArray[np.float32]
+    labels: Labels | None
+
+
+def read_batch(content_type: str | None, body: bytes, spec: InputSpec, labels: tuple[str, ...], caps: Caps) -> Batch:
+    """Read and check a posted batch.
+
+    Raises:
+        UnsupportedType: a media type that is not in READERS.
+        Malformed: it cannot be read as what it claims to be.
+        TooLarge: more images, pixels or inflated bytes than `caps` allow.
+        Unprocessable: too few images, or labels that do not fit.
+        InputError: shape, type or values do not fit `spec`.
+    """
+    kind = (content_type or "").partition(";")[0].strip().lower()
+    if kind not in READERS:
+        raise UnsupportedType(f"send the batch as one of {', '.join(READERS)}")
+    if not body:
+        raise Malformed("the body is empty; send a batch of images")
+    batch = READERS[kind](body, spec, labels, caps)
+    fewest, most = caps.images
+    count = len(batch.images)
+    if count > most:
+        raise TooLarge(f"the batch has {count} images; at most {most} are accepted")
+    if count < fewest:
+        raise Unprocessable(f"the batch has {count} images; at least {fewest} are needed to fit, choose and judge")
+    return batch
+
+
+def _read_npy(body: bytes, spec: InputSpec, _labels: tuple[str, ...], caps: Caps) -> Batch:
+    return Batch(spec.from_array(_capped(_array(body), caps)), None)
+
+
+def _read_npz(body: bytes, spec: InputSpec, labels: tuple[str, ...], caps: Caps) -> Batch:
+    with _open_zip(body, most_entries=16, most_bytes=caps.bytes) as archive:
+        names = set(archive.namelist())
+        if "x.npy" not in names:
+            raise Malformed("the npz archive has no array 'x'")
+        images = spec.from_array(_capped(_array(_member(archive, "x.npy")), caps))
+        given = _array(_member(archive, "y.npy")) if "y.npy" in names else None
+    return Batch(images, None if given is None else _checked_labels(given, len(images), len(labels)))
+
+
+def _read_zip(body: bytes, spec: InputSpec, labels: tuple[str, ...], caps: Caps) -> Batch:
+    with _open_zip(body, most_entries=caps.images[1] + 1, most_bytes=caps.bytes) as archive:
+        names = [info.filename for info in archive.infolist() if not info.is_dir()]
+        pictures = [name for name in names if name.lower().endswith(PICTURE_SUFFIXES)]
+        if not pictures:
+            raise Malformed(f"the zip holds no file ending in {', '.join(PICTURE_SUFFIXES)}")
+        pixels = [decode_picture(_member(archive, name), spec, max_pixels=caps.pixels) for name in pictures]
+        table = _member(archive, LABELS_FILE) if LABELS_FILE in names else None
+    given = None if table is None else _checked_labels(_labels_of(table, pictures, labels), len(pictures), len(labels))
+    return Batch(spec.from_pixels(np.stack(pixels)), given)
+
+
+def _read_tensor(body: bytes, spec: InputSpec, _labels: tuple[str, ...], _caps: Caps) -> Batch:
+    try:
+        request = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Malformed("the body is not JSON") from error
+    if isinstance(request, dict) and request.get("source") == "window":
+        raise Unprocessable("this release keeps no window of past requests; post the images themselves")
+    try:
+        tensor = request["inputs"][0]
+        kind = {"FP32": np.float32, "UINT8": np.uint8}[tensor["datatype"]]
+        array = np.asarray(tensor["data"], dtype=kind).reshape(tensor["shape"])
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+        raise Malformed('a JSON batch holds {"inputs": [{"datatype": "FP32" or "UINT8", "shape", "data"}]}') from error
+    return Batch(spec.from_array(array), None)
+
+
+READERS: dict[str, Callable[[bytes, InputSpec, tuple[str, ...], Caps], Batch]] = {
+    "application/x-npy": _read_npy,
+    "application/x-npz": _read_npz,
+    "application/zip": _read_zip,
+    "application/json": _read_tensor,
+}
+
+
+def _array(content: bytes) -> NDArray[Any]:
+    """An .npy file as an array, its announced size compared with its real one before anything is allocated."""
+    stream = io.BytesIO(content)
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+        shape, fortran_order, dtype = read(stream)
+        if dtype.hasobject:
+            raise Malformed("the array holds Python objects; send numbers")
+        flat = np.frombuffer(content, dtype=dtype, offset=stream.tell())
+        array = flat.reshape(shape, order="F" if fortran_order else "C")
+    except (KeyError, ValueError, SyntaxError, OverflowError) as error:
+        raise Malformed("the array is damaged or no .npy file") from error
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _capped(array: NDArray[Any], caps: Caps) -> NDArray[Any]:
+    """Refuse too many images before they are converted to the model's wider type."""
+    if array.ndim and len(array) > caps.images[1]:
+        raise TooLarge(f"the batch has {len(array)} images; at most {caps.images[1]} are accepted")
+    return array
+
+
+def _open_zip(body: bytes, *, most_entries: int, most_bytes: int) -> zipfile.ZipFile:
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(body))
+    # zipfile reports damage through several unrelated types.
+    except Exception as error:
+        raise Malformed("the archive is damaged or no zip file") from error
+    entries = archive.infolist()
+    if len(entries) > most_entries:
+        raise TooLarge(f"the archive has {len(entries)} entries; at most {most_entries} are accepted")
+    inflated = sum(entry.file_size for entry in entries)
+    if inflated > most_bytes:
+        raise TooLarge(f"the archive inflates to {inflated} bytes; at most {most_bytes} are accepted")
+    return archive
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """One entry; zipfile itself stops at the size that the directory announces."""
+    try:
+        return archive.read(name)
+    # As above; an encrypted entry and an unknown compression come out as two more types.
+    except Exception as error:
+        raise Malformed("an entry of the archive is damaged or encrypted") from error
+
+
+def _labels_of(table: bytes, pictures: list[str], labels: tuple[str, ...]) -> Labels:
+    """Class indices from lines `name,label`, where label is the model's own word or its index."""
+    known = {label: index for index, label in enumerate(labels)}
+    try:
+        rows = {row[0]: row[1] for row in csv.reader(io.StringIO(table.decode("utf-8"))) if len(row) == 2}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise Malformed(f"{LABELS_FILE} is not UTF-8 lines of name,label") from error
+    missing = sum(name not in rows for name in pictures)
+    if missing:
+        raise Unprocessable(f"{LABELS_FILE} has no line for {missing} of the {len(pictures)} pictures")
+    words = [rows[name].strip() for name in pictures]
+    return np.array([known.get(word, int(word) if word.isascii() and word.isdigit() else -1) for word in words])
+
+
+def _checked_labels(given: NDArray[Any], images: int, classes: int) -> Labels:
+    if given.shape != (images,) or given.dtype.kind not in "iu":
+        raise Unprocessable(f"labels must be {images} whole numbers, one an image")
+    if images and not (given.min() >= 0 and given.max() < classes):
+        raise Unprocessable(f"labels must be the model's {classes} classes, or their numbers from 0 to {classes - 1}")
+    return given.astype(np.int64)

@@ -1,0 +1,56 @@
+"""What a route needs, in one immutable value: made by `app.create_app`, reached through `request.app.state`."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from service.contract.store import LocalStore
+from service.database.engine import Database
+from service.errors import NotFound
+from service.jobs.queue import JobQueue
+from service.jobs.settlement import Settlement
+from service.jobs.submission import Submission
+from service.jobs.supervisor import Supervisor
+from service.metrics import Metrics
+from service.registry import Handle, Registry, ServedModel, Unknown
+from service.serving import Serving
+from service.settings import Settings
+
+
+@dataclass(frozen=True)
+class Context:
+    """The parts of one running service."""
+
+    settings: Settings
+    metrics: Metrics
+    database: Database
+    store: LocalStore
+    registry: Registry
+    serving: Serving
+    queue: JobQueue
+    submission: Submission
+    settlement: Settlement
+    supervisor: Supervisor
+
+    def model(self, name: str) -> ServedModel:
+        """A loaded model, or the problem that there is none."""
+        try:
+            return self.registry.model(name)
+        except Unknown as error:
+            raise NotFound(str(error)) from error
+
+    def champion(self, model: str, domain: str) -> Handle:
+        """What serves a domain, or the problem that there is no such domain."""
+        try:
+            return self.registry.champion(model, domain)
+        except Unknown as error:
+            raise NotFound(str(error)) from error
+
+
+def _of(request: Request) -> Context:
+    context: Context = request.app.state.context
+    return context
+
+
+Ctx = Annotated[Context, Depends(_of)]

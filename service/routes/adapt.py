@@ -1,0 +1,173 @@
+"""Adaptations: post a batch, follow the job, cancel or approve it."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.concurrency import run_in_threadpool
+
+from service.batches import Caps, read_batch
+from service.context import Context, Ctx
+from service.contract.digest import sha256_hex
+from service.contract.errors import InputError
+from service.contract.manifest import NAME_RULE
+from service.database import jobs
+from service.database.jobs import FINISHED, JobRow, State
+from service.errors import Conflict, Malformed, NotFound, StoreFull, TooManyJobs, Unprocessable, of_input
+from service.jobs.methods import known_methods
+from service.jobs.settlement import Overtaken
+from service.jobs.submission import AdaptationOff, KeyReused, NoSpace, PostedBatch, QueueFull
+from service.resources import Adaptation
+from service.wire import read_body
+
+DEFAULT_METHOD = "homogenizer"
+RETRY_AFTER_S = 10
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+router = APIRouter(prefix="/v1", tags=["adaptations"])
+
+
+@router.post("/models/{model}/domains/{domain}/adaptations", status_code=202, response_model=Adaptation)
+async def post_batch(
+    context: Ctx,
+    request: Request,
+    response: Response,
+    model: str,
+    domain: str,
+    method: Annotated[str, Query()] = DEFAULT_METHOD,
+    idempotency_key: Annotated[str | None, Header()] = None,
+) -> Adaptation:
+    """Take an unlabelled batch of target images to adapt to; the domain is created if it is new."""
+    served = context.model(model)
+    if not NAME.fullmatch(domain):
+        raise Malformed(f"a domain's name is {NAME_RULE}")
+    # Where the worker runs elsewhere no method is known here; the worker then refuses the job.
+    if not NAME.fullmatch(method) or (known_methods() and method not in known_methods()):
+        raise Unprocessable(f"there is no such method; known: {', '.join(known_methods())}")
+    key = _key(idempotency_key)
+    settings = context.settings
+    body = await read_body(request.scope, request.receive, limit_bytes=settings.batch_body_bytes)
+    caps = Caps(
+        (settings.adapt_min_images, settings.adapt_max_images), 4 * settings.batch_body_bytes, settings.max_pixels
+    )
+
+    def accept() -> JobRow:
+        batch = read_batch(
+            request.headers.get("content-type"), body, served.manifest.input, served.manifest.labels, caps
+        )
+        posted = PostedBatch(
+            model=model,
+            domain=domain,
+            method=method,
+            frozen_sha256=served.row.frozen_sha256,
+            images=batch.images,
+            labels=batch.labels,
+            body_sha256=sha256_hex(body),
+            key=key,
+        )
+        return context.submission.accept(posted)
+
+    row = await _accepted(accept)
+    response.headers["location"] = f"/v1/adaptations/{row.id}"
+    response.headers["retry-after"] = "1"
+    return Adaptation.of(row)
+
+
+@router.get("/adaptations/{job_id}", response_model=Adaptation)
+def get_adaptation(context: Ctx, job_id: str) -> Adaptation:
+    """Where a job stands."""
+    return Adaptation.of(_find(context, job_id))
+
+
+@router.get("/adaptations/{job_id}/events", response_class=EventSourceResponse)
+def follow(context: Ctx, job_id: str, last_event_id: Annotated[str | None, Header()] = None) -> EventSourceResponse:
+    """Server-sent events `state` and `progress` from the beginning, or from after Last-Event-ID, until the job ends."""
+    _find(context, job_id)
+    if last_event_id is not None and not (
+        last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 10
+    ):
+        raise Malformed("Last-Event-ID must be a number that this stream gave out")
+    return EventSourceResponse(_events(context, job_id, int(last_event_id or 0)))
+
+
+@router.post("/adaptations/{job_id}/cancel", response_model=Adaptation)
+def cancel(context: Ctx, job_id: str) -> Adaptation:
+    """Stop a job that has not ended; what it has fitted so far is dropped."""
+    row = _find(context, job_id)
+    stoppable = (State.QUEUED, State.RUNNING, State.AWAITING_APPROVAL)
+    if row.state not in stoppable:
+        raise Conflict(f"the job is {row.state}; only a job that is {', '.join(stoppable)} can be cancelled")
+    with context.database.write() as connection:
+        moved = jobs.move(connection, row, State.CANCELLED, step="cancelled", finished_at=time.time())
+    if not moved:
+        raise Conflict("the job moved on meanwhile; look again")
+    if row.state == State.QUEUED:
+        context.submission.discard(row)
+    return Adaptation.of(_find(context, job_id))
+
+
+@router.post("/adaptations/{job_id}/approve", response_model=Adaptation)
+def approve(context: Ctx, job_id: str) -> Adaptation:
+    """Activate the version of a job that awaits approval."""
+    row = _find(context, job_id)
+    if row.state != State.AWAITING_APPROVAL:
+        raise Conflict(f"the job is {row.state}; only a job that is {State.AWAITING_APPROVAL} can be approved")
+    try:
+        context.settlement.approve(row)
+    except Overtaken as error:
+        raise Conflict("the job moved on meanwhile; look again") from error
+    return Adaptation.of(_find(context, job_id))
+
+
+async def _accepted(accept: Callable[[], JobRow]) -> JobRow:
+    try:
+        return await run_in_threadpool(accept)
+    except InputError as error:
+        raise of_input(error) from error
+    except QueueFull as error:
+        raise TooManyJobs(str(error), retry_after_s=RETRY_AFTER_S) from error
+    except KeyReused as error:
+        raise Unprocessable(str(error)) from error
+    except AdaptationOff as error:
+        raise Conflict(str(error)) from error
+    except NoSpace as error:
+        raise StoreFull("the batch cannot be stored: the disk is full; nothing was accepted") from error
+
+
+def _find(context: Context, job_id: str) -> JobRow:
+    with context.database.read() as connection:
+        row = jobs.find(connection, job_id) if len(job_id) == 32 else None
+    if row is None:
+        raise NotFound("no such adaptation")
+    return row
+
+
+def _key(header: str | None) -> str | None:
+    """The Idempotency-Key, with or without the quotes that its draft standard asks for."""
+    if header is None:
+        return None
+    key = header.strip().strip('"')
+    if not 0 < len(key) <= 255:
+        raise Malformed("an Idempotency-Key has 1 to 255 characters")
+    return key
+
+
+async def _events(context: Context, job_id: str, seen: int) -> AsyncIterator[ServerSentEvent]:
+    while True:
+        rows, state = await run_in_threadpool(_news, context, job_id, seen)
+        for row in rows:
+            seen = row.number
+            yield ServerSentEvent(row.data, event=row.kind, id=str(row.number))
+        if not rows and state in FINISHED:
+            return
+        await asyncio.sleep(context.settings.refresh_interval_s)
+
+
+def _news(context: Context, job_id: str, seen: int) -> tuple[list[jobs.EventRow], str]:
+    with context.database.read() as connection:
+        row = jobs.find(connection, job_id)
+        return jobs.events_after(connection, job_id, seen), row.state if row else State.CANCELLED

@@ -1,0 +1,197 @@
+"""Open Inference Protocol v2: model = frozen model, version = corrector version, `0` or an alias included.
+
+`infer` is bare ASGI in front of the framework; the rest is a FastAPI router. On this protocol everything that is wrong
+with the tensors is a 400, and every success is exactly 200, because stock clients read it so.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import orjson
+from fastapi import APIRouter
+
+from service import __version__
+from service.answering import choose, compute, domain_of, provenance, provenance_headers
+from service.context import Context, Ctx
+from service.contract.errors import InputError, WrongShape
+from service.contract.input_spec import InputSpec
+from service.database.domains import DEFAULT
+from service.engine.pipeline import IDENTITY, Answer
+from service.engine.session import Array, Float
+from service.errors import Malformed, NotImplementedYet, TooLarge, Unavailable
+from service.registry import Handle
+from service.wire import Receive, Scope, Send, header, read_body, respond
+
+PLATFORM = "onnx_onnxv1"
+DATATYPES = {
+    "float32": "FP32",
+    "float64": "FP64",
+    "float16": "FP16",
+    "int64": "INT64",
+    "int32": "INT32",
+    "bool": "BOOL",
+}
+
+_PARAMETERS = [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]
+_INFER = {
+    "summary": "Infer (Open Inference Protocol v2)",
+    "tags": ["oip"],
+    "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}},
+    "responses": {"200": {"description": "Every output of the frozen model."}},
+}
+OPENAPI = {
+    "/v2/models/{model}/infer": {"post": {**_INFER, "operationId": "infer", "parameters": _PARAMETERS}},
+    "/v2/models/{model}/versions/{version}/infer": {
+        "post": {
+            **_INFER,
+            "operationId": "infer_version",
+            "parameters": [
+                *_PARAMETERS,
+                {"name": "version", "in": "path", "required": True, "schema": {"type": "string"}},
+            ],
+        }
+    },
+}
+
+router = APIRouter(prefix="/v2", tags=["oip"])
+
+
+async def infer(context: Context, scope: Scope, receive: Receive, send: Send, names: Mapping[str, str]) -> None:
+    """Answer one request."""
+    if header(scope, b"inference-header-content-length") is not None:
+        raise NotImplementedYet("binary tensors are not read yet; send the tensor as JSON (binary_data=False)")
+    body = await read_body(scope, receive, limit_bytes=context.settings.predict_body_bytes)
+    request = _parse(body)
+    parameters = request.get("parameters")
+    named = parameters.get("domain") if isinstance(parameters, dict) else None
+    if named is not None and not isinstance(named, str):
+        raise Malformed("parameters.domain must be a string")
+    model = str(names["model"])
+    handle = await choose(context, model, domain_of(scope, named), names.get("version"))
+    rows = _rows(request, handle.model.manifest.input, most=context.settings.infer_max_images)
+    wanted = _wanted(request, handle.model.outputs)
+    answer = await compute(context, handle, rows)
+    facts = provenance(handle, answer)
+    document: dict[str, Any] = {
+        "model_name": model,
+        "model_version": str(facts["version"]),
+        "parameters": facts,
+        "outputs": [_output(name, handle, answer) for name in wanted],
+    }
+    if isinstance(request.get("id"), str):
+        document["id"] = request["id"]
+    headers = {"content-type": "application/json", **provenance_headers(facts)}
+    await respond(send, 200, headers, orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY))
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    if not body:
+        raise Malformed("the body is empty; send an inference request as JSON")
+    try:
+        request = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Malformed("the body is not JSON") from error
+    if not isinstance(request, dict) or not isinstance(request.get("inputs"), list):
+        raise Malformed('the body must be a JSON object with a list "inputs"')
+    return request
+
+
+def _rows(request: dict[str, Any], spec: InputSpec, *, most: int) -> Float:
+    inputs = request["inputs"]
+    if len(inputs) != 1 or not isinstance(inputs[0], dict):
+        raise Malformed(f"the model takes one input, '{spec.name}'; the request has {len(inputs)}")
+    tensor = inputs[0]
+    if tensor.get("name") != spec.name:
+        raise Malformed(f"the model's input is named '{spec.name}'; see /v2/models")
+    if tensor.get("datatype") != "FP32":
+        raise Malformed(f"input '{spec.name}' takes datatype FP32")
+    shape = tensor.get("shape")
+    if not isinstance(shape, list) or not all(isinstance(side, int) and 0 <= side < 1 << 31 for side in shape):
+        raise Malformed(f"the shape of input '{spec.name}' must be a list of whole numbers")
+    if shape and shape[0] > most:
+        raise TooLarge(f"the request has {shape[0]} images; at most {most} are accepted at once")
+    try:
+        values = np.asarray(tensor.get("data"), dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise Malformed(f"the data of input '{spec.name}' must be numbers, flat or nested evenly") from error
+    return _shaped(values, shape, spec)
+
+
+def _shaped(values: Float, shape: list[int], spec: InputSpec) -> Float:
+    try:
+        if values.size != int(np.prod(shape, dtype=np.float64)):
+            raise WrongShape(f"input '{spec.name}' announces shape {shape} and holds {values.size} values")
+        return spec.from_tensor(values.reshape(shape))
+    except InputError as error:
+        raise Malformed(str(error)) from error
+
+
+def _wanted(request: dict[str, Any], outputs: tuple[str, ...]) -> tuple[str, ...]:
+    asked = request.get("outputs")
+    if not asked:
+        return outputs
+    if not isinstance(asked, list):
+        raise Malformed('"outputs" must be a list')
+    names = tuple(item.get("name") if isinstance(item, dict) else None for item in asked)
+    if any(name not in outputs for name in names):
+        raise Malformed(f"the model's outputs are {', '.join(outputs)}; the request asks for another one")
+    return tuple(str(name) for name in names)
+
+
+def _output(name: str, handle: Handle, answer: Answer) -> dict[str, Any]:
+    values = answer.outputs[handle.model.outputs.index(name)]
+    return {"name": name, "datatype": _datatype(values), "shape": list(values.shape), "data": np.ravel(values)}
+
+
+def _datatype(values: Array) -> str:
+    return DATATYPES[str(values.dtype)]
+
+
+@router.get("")
+def server_metadata() -> dict[str, Any]:
+    """Name, version and extensions."""
+    return {"name": "foreoptic", "version": __version__, "extensions": ["parameters"]}
+
+
+@router.get("/health/live")
+def live() -> dict[str, Any]:
+    """Whether the process answers."""
+    return {"live": True}
+
+
+@router.get("/health/ready")
+def ready(context: Ctx) -> dict[str, Any]:
+    """Whether every registered model can be served."""
+    _require_ready(context)
+    return {"live": True, "ready": True}
+
+
+@router.get("/models/{model}")
+@router.get("/models/{model}/versions/{version}")
+async def model_metadata(context: Ctx, model: str, version: str | None = None) -> dict[str, Any]:
+    """Inputs, outputs and versions of a frozen model."""
+    served = context.model(model)
+    if version is not None:
+        await choose(context, model, DEFAULT, version)
+    spec, output = served.manifest.input, served.manifest.output
+    return {
+        "name": model,
+        "versions": [str(IDENTITY)] if version is None else [version],
+        "platform": PLATFORM,
+        "inputs": [{"name": spec.name, "datatype": "FP32", "shape": [-1, *spec.shape]}],
+        "outputs": [{"name": output.name, "datatype": "FP32", "shape": [-1, output.classes]}],
+    }
+
+
+@router.get("/models/{model}/ready")
+@router.get("/models/{model}/versions/{version}/ready")
+async def model_ready(context: Ctx, model: str, version: str | None = None) -> dict[str, Any]:
+    """Whether a model, or one of its versions, can be served."""
+    await choose(context, model, DEFAULT, version)
+    return {"name": model, "ready": True}
+
+
+def _require_ready(context: Context) -> None:
+    if not context.registry.names() or not context.serving.is_alive:
+        raise Unavailable("no model is loaded", retry_after_s=1)

@@ -1,0 +1,54 @@
+"""Health and metrics."""
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from sqlalchemy.exc import SQLAlchemyError
+
+from service.context import Context, Ctx
+from service.database import jobs
+from service.database.jobs import State
+from service.errors import Unavailable
+from service.metrics import CONTENT_TYPE
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/healthz")
+async def healthz(context: Ctx) -> dict[str, Any]:
+    """Whether the process is worth keeping: the loop answers and every batcher serves."""
+    if not context.serving.is_alive:
+        raise Unavailable("a batcher has stopped; restart the service")
+    return {"status": "ok"}
+
+
+@router.get("/readyz")
+def readyz(context: Ctx) -> dict[str, Any]:
+    """Whether predictions can be answered. A missing worker delays adaptations only, and is reported, not fatal."""
+    is_ready = bool(context.registry.names()) and context.serving.is_alive
+    context.metrics.ready.set(is_ready)
+    if not is_ready:
+        raise Unavailable("no model is loaded", retry_after_s=1)
+    return {
+        "status": "ready",
+        "models": context.registry.names(),
+        "worker": {"managed": context.settings.worker, "pid": context.supervisor.pid},
+    }
+
+
+@router.get("/metrics", response_class=Response)
+def metrics(context: Ctx) -> Response:
+    """What Prometheus scrapes."""
+    _count_jobs(context)
+    return Response(context.metrics.render(), media_type=CONTENT_TYPE)
+
+
+def _count_jobs(context: Context) -> None:
+    try:
+        with context.database.read() as connection:
+            counts = jobs.count_by_state(connection)
+    except SQLAlchemyError:
+        # The other metrics are worth more than an error page; the last known counts stay.
+        return
+    for state in State:
+        context.metrics.jobs.labels(state).set(counts.get(state, 0))
