@@ -1,0 +1,79 @@
+"""One row of the operator tables: a single node with varied attributes, at one or several versions of its schema."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from frozen_models import build_model, to_bytes
+from onnx import helper
+
+from trainer.frozen.operators import entries
+
+X = "x"
+LEFT_OUT = ""
+OLDEST_OPSET = 9
+
+
+@dataclass(frozen=True)
+class Case:
+    """A node of `operator`; `inputs` are X, arrays (which become initializers) and LEFT_OUT, in the node's order.
+
+    `versions` are the since-versions where the row makes sense, all of the table's by default. The input is drawn
+    evenly from `bounds`. Rows that are not `smooth` have no gradient to check.
+    """
+
+    operator: str
+    name: str
+    shape: tuple[int, ...]
+    inputs: tuple[str | np.ndarray, ...] = (X,)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    versions: tuple[int, ...] | None = None
+    bounds: tuple[float, float] = (-2.0, 2.0)
+    smooth: bool = True
+
+    def at_versions(self) -> tuple[int, ...]:
+        """The since-versions that this row covers."""
+        known = tuple(version for _, name, version in entries() if name == self.operator)
+        return known if self.versions is None else self.versions
+
+    def x(self) -> np.ndarray:
+        """The input, the same at every call."""
+        return np.random.default_rng(7).uniform(*self.bounds, self.shape).astype(np.float32)
+
+    def model(self, version: int) -> bytes:
+        """The single-node model at the lowest opset, from 9 on, that has this since-version."""
+        opset = max(version, OLDEST_OPSET)
+        resolved = onnx.defs.get_schema(self.operator, max_inclusive_version=opset, domain="").since_version
+        assert resolved == version, f"{self.operator} has no since-version {version} that opset {opset} uses"
+        names = [value if isinstance(value, str) else f"c{i}" for i, value in enumerate(self.inputs)]
+        arrays = {f"c{i}": value for i, value in enumerate(self.inputs) if isinstance(value, np.ndarray)}
+        node = helper.make_node(self.operator, names, ["y"], name="node", **self.attributes)
+        return to_bytes(build_model([node], shape=self.shape, initializers=arrays, opset=opset))
+
+
+def normal(*sizes: int, seed: int = 3) -> np.ndarray:
+    """Standard normal float32 numbers."""
+    return np.random.default_rng(seed).standard_normal(sizes).astype(np.float32)
+
+
+def ints(*values: int) -> np.ndarray:
+    """A vector of int64."""
+    return np.array(values, dtype=np.int64)
+
+
+Row = tuple[Case, int]
+"""A case and one since-version."""
+
+
+def newest_and_first_rows(rows: list[Row]) -> list[Row]:
+    """Each case at its newest version, and for each operator and version the first case that covers it."""
+    firsts: dict[tuple[str, int], Case] = {}
+    for case, version in rows:
+        firsts.setdefault((case.operator, version), case)
+    return [
+        (case, version)
+        for case, version in rows
+        if version == case.at_versions()[-1] or firsts[case.operator, version] is case
+    ]

@@ -1,0 +1,32 @@
+"""Read an ONNX file's bytes as a differentiable torch module that gives exactly what onnxruntime gives.
+
+`load_frozen` is the door; `find_taps` and `batchnorm_statistics` answer from the file alone. The bytes are never
+written and no path is ever opened.
+"""
+
+from trainer.frozen.errors import (
+    FrozenError,
+    InputMismatch,
+    ParityError,
+    UnknownTap,
+    UnsupportedModel,
+    UnsupportedOperator,
+)
+from trainer.frozen.loading import load_frozen
+from trainer.frozen.module import FrozenModel
+from trainer.frozen.parity import check_parity
+from trainer.frozen.taps import batchnorm_statistics, find_taps
+
+__all__ = [
+    "FrozenError",
+    "FrozenModel",
+    "InputMismatch",
+    "ParityError",
+    "UnknownTap",
+    "UnsupportedModel",
+    "UnsupportedOperator",
+    "batchnorm_statistics",
+    "check_parity",
+    "find_taps",
+    "load_frozen",
+]

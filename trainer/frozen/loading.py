@@ -1,0 +1,38 @@
+"""The way from bytes to a checked module: read, bind, compare."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from trainer.frozen.graph import read_graph
+from trainer.frozen.module import FrozenModel
+from trainer.frozen.parity import check_parity, random_inputs
+
+
+def load_frozen(
+    model_bytes: bytes,
+    *,
+    taps: Sequence[str] = (),
+    parity_inputs: np.ndarray | None = None,
+    tolerance: float = 1e-4,
+) -> FrozenModel:
+    """Read a model and compare it with onnxruntime before anyone relies on it.
+
+    Args:
+        model_bytes: content of one .onnx file with all its data inside.
+        taps: tensors inside the graph to give out beside the outputs; see `find_taps`.
+        parity_inputs: a batch of the input's shape and type; 3 seeded random rows by default.
+        tolerance: largest max|a - b| / max(1e-6, max|b|) allowed for any output or tap, b from onnxruntime.
+
+    Raises:
+        UnsupportedModel: the file cannot be read, or onnxruntime does not run it.
+        UnsupportedOperator: a node needs what the operator table does not compute; raised before anything is computed.
+        UnknownTap: a tap is made by no node.
+        InputMismatch: parity_inputs do not have the declared shape.
+        ParityError: a tensor differs; the message names it.
+    """
+    graph = read_graph(model_bytes)
+    model = FrozenModel(graph, taps)
+    inputs = random_inputs(model, graph.input_type) if parity_inputs is None else parity_inputs
+    check_parity(model, model_bytes, inputs, tolerance)
+    return model

@@ -1,0 +1,123 @@
+"""Compare the differentiable reading of a model with onnxruntime, tensor by tensor.
+
+onnxruntime is what will serve the file, so it is right by definition: a gradient taken through a reading that differs
+from it would fit a corrector to another model.
+"""
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+
+from trainer.frozen.errors import ParityError, UnsupportedModel
+from trainer.frozen.graph import parse_proto
+from trainer.frozen.module import FrozenModel
+
+BATCH = 3
+SMALLEST_SCALE = 1e-6
+
+
+def relative_error(got: np.ndarray, expected: np.ndarray) -> float:
+    """max|got - expected| / max(1e-6, max|expected|) over elements that are not equal.
+
+    Equal infinities and pairs of NaN count as equal; a NaN or an infinity on one side only makes the result infinite.
+    Both arrays have the same shape; 0 for empty ones.
+    """
+    a, b = got.astype(np.float64), expected.astype(np.float64)
+    differing = ~((a == b) | (np.isnan(a) & np.isnan(b)))
+    if not differing.any():
+        return 0.0
+    if not (np.isfinite(a[differing]).all() and np.isfinite(b[differing]).all()):
+        return float("inf")
+    scale = np.abs(b[np.isfinite(b)]).max(initial=SMALLEST_SCALE)
+    return float(np.abs(a[differing] - b[differing]).max() / scale)
+
+
+def random_inputs(model: FrozenModel, dtype: np.dtype) -> np.ndarray:
+    """A batch of standard normal numbers, the same at every call; 3 rows unless the file fixes their number.
+
+    Raises:
+        UnsupportedModel: the file leaves the rank or a size other than the first open.
+    """
+    declared = model.input_shape
+    if not declared or None in declared[1:]:
+        raise UnsupportedModel(
+            f"input {model.input_name!r} declares shape {declared}, too open to make a batch for the parity check; "
+            f"give parity_inputs"
+        )
+    sizes = [BATCH if size is None else size for size in declared]
+    return np.random.default_rng(0).standard_normal(sizes).astype(dtype)
+
+
+def check_parity(model: FrozenModel, model_bytes: bytes, inputs: np.ndarray, tolerance: float) -> None:
+    """Compare every output and every tap on one batch.
+
+    Args:
+        model: the reading; it may lie on any device.
+        model_bytes: the file that it was read from.
+        inputs: of the file's input shape and type.
+        tolerance: largest `relative_error` allowed for any tensor.
+
+    Raises:
+        ParityError: naming the first tensor, in graph order, that is beyond the tolerance or has another shape or type.
+        UnsupportedModel: onnxruntime or torch does not run the file on the batch.
+        InputMismatch: the batch does not have the declared shape.
+    """
+    names = (*model.outputs, *(tap for tap in model.taps if tap not in model.outputs))
+    expected = _runtime_values(model_bytes, model.input_name, inputs, names)
+    device = next((buffer.device for buffer in model.buffers()), torch.device("cpu"))
+    try:
+        with torch.no_grad():
+            outputs, taps = model.forward_with_taps(torch.from_numpy(inputs).to(device))
+    except RuntimeError as error:
+        raise UnsupportedModel(
+            f"onnxruntime runs the model on {inputs.dtype}{list(inputs.shape)} and torch does not: {error} "
+            f"({'; '.join(getattr(error, '__notes__', []))})"
+        ) from error
+    got = {name: value.cpu().numpy() for name, value in {**outputs, **taps}.items()}
+    # Taps first: where one differs, every output behind it differs too, and only the first says where to look.
+    for name in (*model.taps, *model.outputs):
+        _compare(name, got[name], expected[name], tolerance)
+
+
+def _compare(name: str, got: np.ndarray, expected: np.ndarray, tolerance: float) -> None:
+    if got.shape != expected.shape or got.dtype != expected.dtype:
+        detail = f"{got.dtype}{list(got.shape)} against {expected.dtype}{list(expected.shape)}"
+        raise ParityError(name, float("inf"), tolerance, detail)
+    error = relative_error(got, expected)
+    if error > tolerance:
+        raise ParityError(name, error, tolerance)
+
+
+def _runtime_values(
+    model_bytes: bytes, input_name: str, inputs: np.ndarray, names: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    options = onnxruntime.SessionOptions()
+    # Errors come back as exceptions; the runtime's own log would say them a second time.
+    options.log_severity_level = 4
+    try:
+        # Its fallback prints and tries the same provider once more.
+        session = onnxruntime.InferenceSession(
+            _with_outputs(model_bytes, names), options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
+        values: list[Any] = session.run(list(names), {input_name: inputs})
+    except Exception as error:  # The runtime's own exceptions have no common base but this.
+        raise UnsupportedModel(
+            f"onnxruntime {onnxruntime.__version__} does not run the model on {inputs.dtype}{list(inputs.shape)}: "
+            f"{error}; a model that cannot be served cannot be corrected"
+        ) from error
+    return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
+
+
+def _with_outputs(model_bytes: bytes, names: tuple[str, ...]) -> bytes:
+    """A copy of the model that also returns these tensors; the very bytes if it already does."""
+    model = parse_proto(model_bytes)
+    present = {output.name for output in model.graph.output}
+    extra = [name for name in names if name not in present]
+    if not extra:
+        return model_bytes
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in extra)
+    serialized: bytes = model.SerializeToString()
+    return serialized
