@@ -1,0 +1,104 @@
+"""Images from a user's own disk: an .npz file or a folder of class folders, as uint8 pixels (n, C, H, W)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from service.contract.input_spec import InputSpec
+from service.contract.pictures import decode_picture, to_pixels
+
+MAX_PIXELS = 64_000_000
+"""A user's own pictures may be larger than what a service takes from strangers."""
+SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+class DatasetError(Exception):
+    """The file or folder does not hold what is expected; the message says what is."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images as the frozen model's tensor, and labels where there are any.
+
+    Attributes:
+        images: (n, C, H, W) float32.
+        labels: (n,) int64 class numbers, or None.
+        names: class names where the source has them.
+    """
+
+    images: NDArray[np.float32]
+    labels: NDArray[np.int64] | None
+    names: tuple[str, ...] | None = None
+
+    def take(self, rows: NDArray[np.integer[Any]]) -> "Dataset":
+        """Some rows, in their order."""
+        return Dataset(self.images[rows], None if self.labels is None else self.labels[rows], self.names)
+
+
+def load_dataset(path: Path, spec: InputSpec, *, part: str | None = None) -> Dataset:
+    """Read images and labels.
+
+    Args:
+        path: an .npz with `x` and, if known, `y`; or a folder with one folder of PNG or JPEG files a class.
+        part: reads `x_<part>` and `y_<part>` instead, as files that hold train and test together name them.
+
+    Raises:
+        DatasetError: neither of the two, or an array is missing or of another shape.
+    """
+    if path.is_dir():
+        return _read_folders(path, spec)
+    if path.suffix == ".npz" and path.is_file():
+        return _read_npz(path, spec, part)
+    raise DatasetError(f"{path} is neither an .npz file nor a folder of class folders")
+
+
+def pixels_of(array: NDArray[Any], spec: InputSpec) -> NDArray[np.uint8]:
+    """Grey (n, H, W), colour (n, H, W, 3) or ready (n, C, H, W) uint8 pixels, stretched to the model's size.
+
+    Raises:
+        DatasetError: another type or shape.
+    """
+    if array.dtype != np.uint8:
+        raise DatasetError(f"images are {array.dtype}; give uint8 pixels, or float32 in the model's own shape")
+    if array.ndim == 4 and array.shape[1:] == spec.shape:
+        return array
+    grey = array.ndim == 3 and spec.channels == 1
+    colour = array.ndim == 4 and array.shape[3] == spec.channels == 3
+    if not (grey or colour):
+        raise DatasetError(f"images have shape {array.shape}; expected (n, {spec.shape}), (n, H, W) or (n, H, W, 3)")
+    return np.stack([to_pixels(Image.fromarray(picture), spec) for picture in array])
+
+
+def _read_npz(path: Path, spec: InputSpec, part: str | None) -> Dataset:
+    suffix = f"_{part}" if part else ""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            x, y = archive[f"x{suffix}"], archive.get(f"y{suffix}")
+            held = ", ".join(archive.files)
+    except KeyError as error:
+        raise DatasetError(f"{path} has no array 'x{suffix}'; see --part") from error
+    except (ValueError, OSError) as error:
+        raise DatasetError(f"{path} cannot be read as .npz without pickles") from error
+    if y is not None and (y.shape != (len(x),) or y.dtype.kind not in "iu"):
+        raise DatasetError(f"labels 'y{suffix}' in {path} are no {len(x)} whole numbers (arrays: {held})")
+    images = spec.from_tensor(x) if x.dtype == np.float32 else spec.from_pixels(pixels_of(x, spec))
+    return Dataset(images, None if y is None else y.astype(np.int64))
+
+
+def _read_folders(path: Path, spec: InputSpec) -> Dataset:
+    classes = sorted(entry for entry in path.iterdir() if entry.is_dir())
+    files = [
+        (picture, index)
+        for index, folder in enumerate(classes)
+        for picture in sorted(folder.iterdir())
+        if picture.suffix.lower() in SUFFIXES
+    ]
+    if not files:
+        raise DatasetError(f"{path} holds no class folders with PNG or JPEG files")
+    pixels = np.stack([decode_picture(file.read_bytes(), spec, max_pixels=MAX_PIXELS) for file, _ in files])
+    labels = np.array([index for _, index in files], dtype=np.int64)
+    return Dataset(spec.from_pixels(pixels), labels, tuple(folder.name for folder in classes))

@@ -1,0 +1,137 @@
+"""Making a fingerprint: from source images, or from the BatchNormalization nodes alone."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from service.contract.distances import statistics_loss
+from service.contract.fingerprint import Fingerprint, PixelStatistics, ReferenceLoss, TapStatistics
+from service.contract.input_spec import InputSpec
+from service.contract.manifest import Tap
+from service.contract.statistics import ChannelMoments, Floats, ImageMoments, TapMoments, pool, take
+from trainer.corrector import Corrector
+from trainer.datasets import Dataset
+from trainer.frozen import FrozenModel
+from trainer.measure import measure
+
+MOST_IMAGES = 10_000
+REFERENCE_SIZES = (16, 32, 64, 128, 256, 512, 1024)
+REFERENCE_DRAWS = 100
+CDF_LEVELS = 256
+SPECTRUM_RINGS = 16
+PERCENTILES = 101
+
+
+def from_images(
+    frozen: FrozenModel, dataset: Dataset, taps: Sequence[Tap], spec: InputSpec, *, frozen_sha256: str, classes: int
+) -> Fingerprint:
+    """A full fingerprint; of more than MOST_IMAGES images an even spread is taken."""
+    sample = dataset.take(np.linspace(0, len(dataset.images) - 1, min(len(dataset.images), MOST_IMAGES)).astype(int))
+    measured = measure(frozen, Corrector(), torch.from_numpy(sample.images))
+    predicted = measured.scores.argmax(axis=1)
+    labels = sample.labels if sample.labels is not None else predicted
+    probabilities = _probabilities(measured.scores)
+    return Fingerprint(
+        frozen_sha256=frozen_sha256,
+        kind="full",
+        taps={tap.name: _tap(measured.moments[tap.name], labels, classes) for tap in taps},
+        images=len(sample.images),
+        labels_given=sample.labels is not None,
+        class_counts=np.bincount(labels, minlength=classes).astype(np.float64),
+        confidence=np.percentile(probabilities.max(axis=1), np.linspace(0, 100, PERCENTILES)),
+        pixels=_pixels(sample.images, spec),
+        reference=_reference(measured.moments, taps),
+    )
+
+
+def from_batchnorm(
+    statistics: dict[str, tuple[NDArray[np.floating], NDArray[np.floating]]], taps: Sequence[Tap], *, frozen_sha256: str
+) -> Fingerprint:
+    """A fingerprint of means and variances alone."""
+    none = np.zeros((0, 0))
+    return Fingerprint(
+        frozen_sha256=frozen_sha256,
+        kind="batchnorm",
+        taps={
+            name: TapStatistics(mean.astype(np.float64), var.astype(np.float64), none, none)
+            for name, (mean, var) in ((tap.name, statistics[tap.name]) for tap in taps)
+        },
+    )
+
+
+def _tap(moments: ImageMoments, labels: NDArray[np.integer], classes: int) -> TapStatistics:
+    pooled = moments.pooled()
+    first, second = (_class_mean(part, labels, classes) for part in (moments.first, moments.second))
+    return TapStatistics(pooled.mean, pooled.var, first, second)
+
+
+def _class_mean(part: Floats, labels: NDArray[np.integer], classes: int) -> Floats:
+    """Mean over the images of each class, (K, C); NaN for a class without an image."""
+    rows = [part[labels == index] for index in range(classes)]
+    return np.stack([row.mean(axis=0) if len(row) else np.full(part.shape[1], np.nan) for row in rows])
+
+
+def _reference(moments: TapMoments, taps: Sequence[Tap]) -> ReferenceLoss:
+    """Losses of random source batches of several sizes: what remains when nothing is shifted."""
+    count = len(next(iter(moments.values())))
+    sizes = [size for size in REFERENCE_SIZES if size <= count]
+    groups = [[tap.name for tap in taps if tap.reserved is reserved] for reserved in (False, True)]
+    source = pool(moments)
+    draw = np.random.default_rng(0)
+    tables = np.array([_losses(moments, source, groups, size, count, draw) for size in sizes])
+    return ReferenceLoss(np.array(sizes, dtype=np.float64), tables[:, 0], tables[:, 1])
+
+
+def _losses(
+    moments: TapMoments,
+    source: dict[str, ChannelMoments],
+    groups: list[list[str]],
+    size: int,
+    count: int,
+    draw: np.random.Generator,
+) -> list[list[float]]:
+    """For each group of taps: mean and 95 % quantile over REFERENCE_DRAWS batches of `size` images."""
+    drawn: list[list[float]] = [[], []]
+    for _ in range(REFERENCE_DRAWS):
+        batch = pool(take(moments, draw.integers(0, count, size)))
+        for losses, names in zip(drawn, groups, strict=True):
+            losses.append(statistics_loss(batch, source, names))
+    return [[float(np.mean(losses)), float(np.quantile(losses, 0.95))] for losses in drawn]
+
+
+def _pixels(images: NDArray[np.float32], spec: InputSpec) -> PixelStatistics:
+    values = images.astype(np.float64)
+    flat = values.transpose(1, 0, 2, 3).reshape(spec.channels, -1)
+    low, high = spec.tensor_bounds()
+    levels = np.linspace(float(low.min()), float(high.max()), CDF_LEVELS)
+    border = np.concatenate([values[:, :, 0], values[:, :, -1], values[:, :, :, 0], values[:, :, :, -1]], axis=2)
+    return PixelStatistics(
+        mean=flat.mean(axis=1),
+        cov=np.atleast_2d(np.cov(flat)),
+        cdf_levels=levels,
+        cdf=np.stack([np.searchsorted(np.sort(channel), levels, side="right") / len(channel) for channel in flat]),
+        spectrum=_spectrum(values),
+        border_mean=border.mean(axis=(0, 2)),
+        border_std=border.std(axis=(0, 2)),
+    )
+
+
+def _spectrum(values: Floats) -> Floats:
+    """Mean power of the channel mean in rings of spatial frequency, (SPECTRUM_RINGS,), lowest first."""
+    grey = values.mean(axis=1)
+    power = np.mean(np.abs(np.fft.fft2(grey)) ** 2, axis=0)
+    radius = np.hypot(*np.meshgrid(*(np.fft.fftfreq(side) for side in power.shape), indexing="ij"))
+    ring = np.minimum((radius / 0.5 * SPECTRUM_RINGS).astype(int), SPECTRUM_RINGS - 1).ravel()
+    total = np.bincount(ring, weights=power.ravel(), minlength=SPECTRUM_RINGS)
+    return np.asarray(total / np.maximum(np.bincount(ring, minlength=SPECTRUM_RINGS), 1))
+
+
+def _probabilities(scores: NDArray[np.float32]) -> Floats:
+    """Softmax, unless the rows are probabilities already."""
+    values = scores.astype(np.float64)
+    if values.min() >= 0 and np.allclose(values.sum(axis=1), 1, atol=1e-3):
+        return values
+    powers = np.exp(values - values.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))

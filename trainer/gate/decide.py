@@ -1,0 +1,104 @@
+"""From evidence to verdict: a few rules in a fixed order, each with its reason.
+
+The order is that of what an operator wants to know: is there anything to correct, does the candidate do harm, does it
+help for sure, does it beat what is served already.
+"""
+
+from dataclasses import dataclass
+
+from service.contract.verdict import Decision, Reason, ReasonCode, Verdict
+from trainer.gate.evidence import Evidence
+
+LEAST_FALL = 0.20
+"""The loss on reserved taps must fall by this share; less may be the corrector's own noise."""
+CAREFUL_FALL = 0.50
+"""The same where there is no clean-batch reference to tell a shift from chance."""
+MOST_REMAINING = 8.0
+"""The loss that is left may be this many times that of a clean batch. Above it, corrections that looked better on the
+statistics were seen to classify at chance: see docs/decisions/0004-an-absolute-ceiling.md."""
+MOST_EXTRA_SHARE = 0.30
+"""How much more frequent the most frequent class may become before predictions count as collapsed."""
+LEAST_CLASSES = 0.5
+"""Effective number of predicted classes after, as a share of before, under which they count as collapsed."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is judged.
+
+    Attributes:
+        against_identity: the candidate against no correction.
+        against_champion: the candidate against what is served, None where that is the identity.
+        missing: what the fingerprint cannot do, in words.
+        is_identity: the fit came out without a stage.
+    """
+
+    against_identity: Evidence
+    against_champion: Evidence | None
+    missing: tuple[str, ...]
+    is_identity: bool
+
+
+def decide(case: Case) -> Verdict:
+    """The verdict on a case."""
+    decision, reason = _rule(case)
+    reasons = [reason, *(Reason(code=ReasonCode.EVIDENCE_MISSING, text=f"not available: {m}") for m in case.missing)]
+    numbers = case.against_identity.numbers()
+    if case.against_champion is not None:
+        numbers |= case.against_champion.numbers("champion_")
+    return Verdict(decision=decision, reasons=tuple(reasons), numbers=numbers)
+
+
+def _rule(case: Case) -> tuple[Decision, Reason]:
+    e = case.against_identity
+    if case.is_identity or (e.reference_high is not None and e.loss_before <= e.reference_high):
+        text = f"loss on reserved taps is {e.loss_before:.4g} without correction, as for clean source batches"
+        return Decision.HOLD, Reason(code=ReasonCode.NOTHING_TO_CORRECT, text=text)
+    if e.loss_after >= e.loss_before:
+        text = f"loss on reserved taps rises from {e.loss_before:.4g} to {e.loss_after:.4g}"
+        return Decision.REJECT, Reason(code=ReasonCode.LOSS_RISES, text=text)
+    if _collapsed(e):
+        text = (
+            f"predictions collapse: the most frequent class goes from {e.share_before:.0%} to {e.share_after:.0%}, "
+            f"the effective number of classes from {e.classes_before:.1f} to {e.classes_after:.1f}"
+        )
+        return Decision.REJECT, Reason(code=ReasonCode.PREDICTIONS_COLLAPSED, text=text)
+    fall = LEAST_FALL if e.reference is not None else CAREFUL_FALL
+    if e.ratio_high >= 1.0 or e.loss_after > (1.0 - fall) * e.loss_before:
+        text = (
+            f"loss on reserved taps falls from {e.loss_before:.4g} to {e.loss_after:.4g}, 95 % bound of the ratio "
+            f"{e.ratio_high:.2f}; needed: below 1, and a fall of {fall:.0%}"
+        )
+        return Decision.HOLD, Reason(code=ReasonCode.NOT_SURE_ENOUGH, text=text)
+    if e.reference_high is not None and e.loss_after > MOST_REMAINING * e.reference_high:
+        text = (
+            f"loss on reserved taps falls from {e.loss_before:.4g} to {e.loss_after:.4g}, still more than "
+            f"{MOST_REMAINING:g} times the {e.reference_high:.4g} of clean source batches"
+        )
+        return Decision.HOLD, Reason(code=ReasonCode.NOT_SURE_ENOUGH, text=text)
+    return _against_champion(case, e)
+
+
+def _against_champion(case: Case, e: Evidence) -> tuple[Decision, Reason]:
+    champion = case.against_champion
+    if champion is not None and champion.ratio_high >= 1.0:
+        text = (
+            f"the champion's loss on reserved taps is {champion.loss_before:.4g}, "
+            f"the candidate's {champion.loss_after:.4g}: not better for sure"
+        )
+        return Decision.HOLD, Reason(code=ReasonCode.CHAMPION_AS_GOOD, text=text)
+    text = (
+        f"loss on reserved taps falls from {e.loss_before:.4g} to {e.loss_after:.4g} "
+        f"(95 % bound of the ratio {e.ratio_high:.2f})"
+    )
+    return Decision.PROMOTE, Reason(code=ReasonCode.LOSS_FALLS, text=text)
+
+
+def _collapsed(e: Evidence) -> bool:
+    """Whether predictions crowd into few classes that were spread before.
+
+    A shifted batch is often crowded before correction already; what counts is that it gets worse.
+    """
+    crowded = e.share_after > e.share_before + MOST_EXTRA_SHARE
+    fewer = e.classes_after < LEAST_CLASSES * e.classes_before
+    return crowded or fewer

@@ -1,0 +1,37 @@
+"""The scale-free statistics loss in torch: the twin of `service.contract.distances.statistics_loss`."""
+
+from collections.abc import Mapping
+
+import torch
+
+from service.contract.distances import floored
+from service.contract.statistics import ChannelMoments
+
+
+class MomentLoss:
+    """Mean over taps and channels of ((m_t - m_s) / s_s)^2 + (log s_t - log s_s)^2.
+
+    Args:
+        source: source moments of each tap; its taps are the ones compared.
+    """
+
+    def __init__(self, source: Mapping[str, ChannelMoments]) -> None:
+        self._source = {name: _constants(moments) for name, moments in source.items()}
+        self.taps = tuple(source)
+
+    def __call__(self, activations: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The loss of activations (n, C, ...), one entry a tap; a scalar."""
+        return torch.stack([self._distance(activations[name], *self._source[name]) for name in self.taps]).mean()
+
+    @staticmethod
+    def _distance(activation: torch.Tensor, mean: torch.Tensor, var: torch.Tensor, floor: torch.Tensor) -> torch.Tensor:
+        flat = activation.transpose(0, 1).flatten(1)
+        var_t, mean_t = torch.var_mean(flat, dim=1, unbiased=False)
+        scale = 0.5 * torch.log((var_t + floor + 1e-12) / (var + 1e-12))
+        return ((mean_t - mean).square() / var + scale.square()).mean()
+
+
+def _constants(moments: ChannelMoments) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Mean, raised variance and the raise of one tap, three tensors (C,) float32."""
+    var = floored(moments.var)
+    return tuple(torch.from_numpy(array).float() for array in (moments.mean, var, var - moments.var))  # type: ignore[return-value]

@@ -1,0 +1,10 @@
+"""One file a method; the file's name is the method's.
+
+A method defines `Config`, a frozen dataclass with every choice and its default, and
+
+    fit(task: Task, config: Config) -> Corrector
+
+which uses of the batch only `task.fit` and `task.select`, draws only from `task.seed`, leaves the frozen model
+untouched, and gives the same corrector for the same task. Tests in `tests/trainer/test_methods.py` hold every method to
+that.
+"""

@@ -1,0 +1,27 @@
+"""Methods by name: the module is the plug-in, and only what lies in the folder can be named."""
+
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+METHODS = Path(__file__).parent / "methods"
+
+
+class UnknownMethod(Exception):
+    """There is no method of that name."""
+
+
+def known_methods() -> tuple[str, ...]:
+    """Names of all methods."""
+    return tuple(sorted(file.stem for file in METHODS.glob("[a-z]*.py")))
+
+
+def load_method(name: str) -> ModuleType:
+    """The module of a method; what it must define is in the docstring of `trainer.methods`.
+
+    Raises:
+        UnknownMethod: no file of that name; the message lists the known ones.
+    """
+    if name not in known_methods():
+        raise UnknownMethod(f"there is no such method; known: {', '.join(known_methods())}")
+    return import_module(f"trainer.methods.{name}")

@@ -1,0 +1,182 @@
+"""One adaptation from top to bottom: batch in, staged bundle and verdict out. Read this first.
+
+Both doors lead here: the worker's job folder, and `foreoptic fit` on the command line.
+"""
+
+import io
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from service.contract.bundle import Bundle, read_bundle, replace_synced, write_bundle
+from service.contract.digest import sha256_hex
+from service.contract.errors import DigestMismatch, FrozenMismatch
+from service.contract.fingerprint import Fingerprint
+from service.contract.job import BATCH, CHAMPION, JOB, MODEL, OUTCOME, STAGED, JobOutcome, JobSpec, Progress
+from service.contract.manifest import CorrectorManifest, ModelManifest
+from service.contract.verdict import Decision, Verdict
+from trainer.corrector import Corrector
+from trainer.export import ExportError, assemble, check_parity, golden_vectors, run_onnx, to_onnx
+from trainer.frozen import FrozenModel, load_frozen
+from trainer.gate.decide import Case, decide
+from trainer.gate.evidence import gather
+from trainer.measure import measure
+from trainer.plugins import load_method
+from trainer.split import Parts, split
+from trainer.stages import Frame
+from trainer.task import Report, Task
+
+UNIFORM_WITHIN, UNIFORM_SHARE = 0.05, 0.5
+"""A border is a uniform background if more than this share of it lies within this part of the span of its median."""
+
+Images = NDArray[np.float32]
+
+
+def adapt(folder: Path, report: Report) -> JobOutcome:
+    """Do the job in `folder` and write its outcome last; see `service.contract.job` for the files.
+
+    Raises:
+        BundleError, FrozenError, UnknownMethod, ExportError: the job cannot be done; nothing is staged.
+    """
+    clock = Clock()
+    with clock.time("read"):
+        job = JobSpec.model_validate_json((folder / JOB).read_bytes())
+        model = read_bundle(folder / MODEL, ModelManifest)
+        images = _read_batch(folder / BATCH, job)
+        champion = read_bundle(folder / CHAMPION, CorrectorManifest) if (folder / CHAMPION).is_dir() else None
+    torch.set_num_threads(job.threads)
+    verdict, bundle = fit(job, model, images, champion, report, clock)
+    with clock.time("stage"):
+        shutil.rmtree(folder / STAGED, ignore_errors=True)
+        if verdict.decision is not Decision.REJECT:
+            write_bundle(folder / STAGED, bundle.manifest, bundle.files)
+    outcome = JobOutcome(verdict=verdict, timings=clock.seconds)
+    replace_synced(folder / OUTCOME, outcome.model_dump_json().encode())
+    return outcome
+
+
+def fit(
+    job: JobSpec,
+    model: Bundle[ModelManifest],
+    images: Images,
+    champion: Bundle[CorrectorManifest] | None,
+    report: Report,
+    clock: "Clock",
+) -> tuple[Verdict, Bundle[CorrectorManifest]]:
+    """Fit, export, compare both forms, judge. The same arguments give the same bytes."""
+    torch.manual_seed(job.seed)
+    parts = split(len(images), job.seed)
+    with clock.time("load"):
+        frozen, fingerprint = _load(job, model, images)
+    with clock.time("fit"):
+        method = load_method(job.method)
+        config = method.Config()
+        task = _task(model.manifest, frozen, fingerprint, images, parts, job.seed, report)
+        corrector: Corrector = method.fit(task, config)
+    with clock.time("export"):
+        report(Progress(share=0.9, step="export"))
+        content = to_onnx(corrector, model.manifest, method=job.method)
+        check_parity(corrector, content, images[parts.judge])
+        golden = golden_vectors(content, images[parts.fit], model.manifest)
+    with clock.time("judge"):
+        report(Progress(share=0.95, step="judge"))
+        verdict = _judge(corrector, champion, task, images[parts.judge])
+    manifest, files = assemble(
+        corrector, model.manifest, job, content=content, golden=golden, verdict=verdict, configuration=asdict(config)
+    )
+    return verdict, Bundle(sha256_hex(manifest.to_bytes()), manifest, files)
+
+
+class Clock:
+    """Seconds spent in each named step."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def time(self, step: str) -> Iterator[None]:
+        """Count the block under `step`."""
+        started = time.perf_counter()
+        yield
+        self.seconds[step] = round(time.perf_counter() - started, 3)
+
+
+def _read_batch(path: Path, job: JobSpec) -> Images:
+    content = path.read_bytes()
+    if sha256_hex(content) != job.batch_sha256:
+        raise DigestMismatch("the batch is not the one that the job was made for")
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        return np.asarray(archive["x"], dtype=np.float32)
+
+
+def _load(job: JobSpec, model: Bundle[ModelManifest], images: Images) -> tuple[FrozenModel, Fingerprint]:
+    content = model.files["model.onnx"]
+    fingerprint = Fingerprint.from_bytes(model.files["fingerprint.npz"])
+    if not sha256_hex(content) == fingerprint.frozen_sha256 == job.frozen_sha256:
+        raise FrozenMismatch("job, fingerprint and frozen model do not belong together")
+    taps = [tap.name for tap in model.manifest.taps]
+    return load_frozen(content, taps=taps, parity_inputs=images[:3]), fingerprint
+
+
+def _task(
+    manifest: ModelManifest,
+    frozen: FrozenModel,
+    fingerprint: Fingerprint,
+    images: Images,
+    parts: Parts,
+    seed: int,
+    report: Report,
+) -> Task:
+    return Task(
+        frozen=frozen,
+        fingerprint=fingerprint,
+        fitted_taps=manifest.fitted_taps(),
+        reserved_taps=manifest.reserved_taps(),
+        frame=frame_of(manifest, images[parts.fit]),
+        fit=torch.from_numpy(images[parts.fit]),
+        select=torch.from_numpy(images[parts.select]),
+        seed=seed,
+        report=lambda progress: report(progress.model_copy(update={"share": 0.05 + 0.85 * progress.share})),
+    )
+
+
+def frame_of(manifest: ModelManifest, images: Images) -> Frame:
+    """What stages must know of the input, and whether these images lie on a uniform background."""
+    low, high = manifest.input.tensor_bounds()
+    span = high - low
+    edges = (images[:, :, 0], images[:, :, -1], images[:, :, :, 0], images[:, :, :, -1])
+    border = np.concatenate(edges, axis=2).transpose(1, 0, 2).reshape(len(span), -1)
+    background = np.median(border, axis=1)
+    near = np.abs(border - background[:, None]) < UNIFORM_WITHIN * span[:, None]
+    uniform = bool((near.mean(axis=1) > UNIFORM_SHARE).all())
+    return Frame(manifest.input.shape, tuple(map(float, background)) if uniform else None, tuple(map(float, span)))
+
+
+def _judge(corrector: Corrector, champion: Bundle[CorrectorManifest] | None, task: Task, images: Images) -> Verdict:
+    judged = torch.from_numpy(images)
+    candidate = measure(task.frozen, corrector, judged)
+    identity = measure(task.frozen, Corrector(), judged)
+    compare = partial(gather, fingerprint=task.fingerprint, reserved=task.reserved_taps, seed=task.seed)
+    against_champion = None
+    if champion is not None:
+        served = torch.from_numpy(run_onnx(champion.files["corrector.onnx"], images))
+        against_champion = compare(measure(task.frozen, Corrector(), served), candidate)
+    return decide(
+        Case(
+            against_identity=compare(identity, candidate),
+            against_champion=against_champion,
+            missing=task.fingerprint.missing(),
+            is_identity=not corrector.names(),
+        )
+    )
+
+
+__all__ = ["Clock", "ExportError", "adapt", "fit", "frame_of"]

@@ -1,0 +1,43 @@
+"""The stages of a corrector, one file each, smallest first: warp, filter, residual.
+
+A stage is a torch module that keeps the shape (n, C, H, W), is the identity at its start, and can write itself as ONNX.
+To add one: a file with a subclass of `Stage`, and its name in the methods that are to use it.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from trainer.onnx_writer import GraphWriter
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a stage must know of the frozen model's input.
+
+    Attributes:
+        shape: channels, height, width.
+        background: (C,) value that surrounds the target images, or None where they have no uniform border.
+        span: (C,) distance from the smallest to the largest value that a picture can have.
+    """
+
+    shape: tuple[int, int, int]
+    background: tuple[float, ...] | None
+    span: tuple[float, ...]
+
+
+class Stage(nn.Module, ABC):
+    """What a corrector is made of."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Images (n, C, H, W) in, images of the same shape out."""
+
+    @abstractmethod
+    def write(self, graph: GraphWriter, x: str) -> str:
+        """Add this stage to a graph behind tensor `x`; returns the name of its output."""

@@ -1,0 +1,1 @@
+"""What trains the frozen models that ship, and what reproduces a table or a figure."""

@@ -1,0 +1,38 @@
+"""What a method is given, and nothing more: a method that needs something new adds a field here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from service.contract.fingerprint import Fingerprint
+from service.contract.job import Progress
+from trainer.frozen import FrozenModel
+from trainer.stages import Frame
+
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One fit.
+
+    Attributes:
+        frozen: the frozen model, differentiable, with all taps.
+        fingerprint: of the source.
+        fitted_taps, reserved_taps: names; a method fits the first and chooses by the second.
+        frame: what stages must know of the input.
+        fit, select: (n, C, H, W) float32, the parts of the batch that a method may see.
+        seed: of every draw that the method makes.
+        report: told how far the fit has come, share from 0 to 1.
+    """
+
+    frozen: FrozenModel
+    fingerprint: Fingerprint
+    fitted_taps: tuple[str, ...]
+    reserved_taps: tuple[str, ...]
+    frame: Frame
+    fit: torch.Tensor
+    select: torch.Tensor
+    seed: int
+    report: Report
