@@ -1,0 +1,5 @@
+"""`python -m foreoptic`."""
+
+from foreoptic.cli import main
+
+main()

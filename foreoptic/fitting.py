@@ -1,0 +1,46 @@
+"""`foreoptic fit`: the trainer's `run.fit` through the command line's door."""
+
+from pathlib import Path
+
+from foreoptic.following import progress_bar
+from foreoptic.locate import find_model
+from foreoptic.show import fail
+from service.contract.bundle import write_bundle
+from service.contract.digest import sha256_hex
+from service.contract.job import JobSpec, Progress
+from service.contract.verdict import Verdict
+from service.settings import Settings
+from trainer.datasets import DatasetError, load_dataset
+from trainer.plugins import UnknownMethod
+from trainer.run import Clock, fit
+
+
+def fit_file(
+    model: str, batch: Path, output: Path, settings: Settings, *, method: str, seed: int, part: str | None
+) -> Verdict:
+    """Fit a corrector to the images in a file and write its bundle, whatever the verdict."""
+    if output.exists():
+        raise fail(f"{output} is there already; name a new folder")
+    bundle = find_model(model, settings)
+    try:
+        images = load_dataset(batch, bundle.manifest.input, part=part).images
+        job = JobSpec(
+            id="0" * 32,
+            model=bundle.manifest.name,
+            domain="default",
+            method=method,
+            seed=seed,
+            frozen_sha256=bundle.manifest.frozen_sha256,
+            batch_sha256=sha256_hex(images.tobytes()),
+            threads=settings.job_threads,
+        )
+        with progress_bar() as advance:
+
+            def report(progress: Progress) -> None:
+                advance(progress.share, progress.step)
+
+            verdict, fitted = fit(job, bundle, images, None, report, Clock())
+    except (DatasetError, UnknownMethod) as error:
+        raise fail(str(error)) from error
+    write_bundle(output, fitted.manifest, fitted.files)
+    return verdict

@@ -1,0 +1,69 @@
+"""Posting a batch from disk and following its job with a progress bar."""
+
+import io
+import math
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from foreoptic import show
+from foreoptic.client import Client
+
+CONTENT_TYPES = {".npy": "application/x-npy", ".npz": "application/x-npz", ".zip": "application/zip"}
+PICTURES = (".png", ".jpg", ".jpeg")
+
+
+def packed(batch: Path) -> tuple[str, bytes]:
+    """Media type and body for a file, or for a folder of pictures as a zip.
+
+    Raises:
+        typer.Exit: neither; it has been said why.
+    """
+    if batch.is_file() and batch.suffix in CONTENT_TYPES:
+        return CONTENT_TYPES[batch.suffix], batch.read_bytes()
+    pictures = sorted(file for file in batch.rglob("*") if file.suffix.lower() in PICTURES) if batch.is_dir() else []
+    if not pictures:
+        raise show.fail(f"{batch} is no {', '.join(CONTENT_TYPES)} file and no folder of PNG or JPEG pictures")
+    return CONTENT_TYPES[".zip"], zip_of({f"{i}{file.suffix}": file.read_bytes() for i, file in enumerate(pictures)})
+
+
+def zip_of(files: dict[str, bytes]) -> bytes:
+    """A zip archive of these files, uncompressed: pictures are compressed already."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[float, str], None]]:
+    """A bar on standard error; call what it yields with a share from 0 to 1 and what is being done."""
+    columns = (
+        BarColumn(24),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=show.err) as bar:
+        task = bar.add_task("queued", total=1.0)
+        yield lambda share, step: bar.update(task, completed=share, description=step)
+        bar.update(task, completed=1.0)
+
+
+def follow_job(client: Client, job_id: str, *, limit_s: float = math.inf) -> dict[str, Any]:
+    """Show progress until the job ends or `limit_s` seconds have passed; returns the job."""
+    deadline = time.monotonic() + limit_s
+    with progress_bar() as advance:
+        share = 0.0
+        for event in client.follow(job_id):
+            if time.monotonic() > deadline:
+                break
+            share = max(share, event.get("progress", 0.0))
+            advance(share, event.get("step") or event.get("state", ""))
+    return client.adaptation(job_id)

@@ -1,0 +1,39 @@
+"""`foreoptic register`: read, register, install."""
+
+from pathlib import Path
+
+from foreoptic.locate import open_home
+from foreoptic.show import fail
+from service import catalog
+from service.contract.manifest import NAME_RULE, ModelManifest
+from service.settings import Settings
+from trainer.datasets import DatasetError, load_dataset
+from trainer.frozen import FrozenError
+from trainer.registration import Normalisation, RegistrationError, read_input_spec, register
+
+
+def register_file(
+    onnx_file: Path,
+    name: str,
+    source: Path | None,
+    settings: Settings,
+    *,
+    part: str | None,
+    labels: tuple[str, ...] | None,
+    normalisation: Normalisation,
+) -> ModelManifest:
+    """Register one file under a name, and return what is known of it now."""
+    content = onnx_file.read_bytes()
+    try:
+        spec = read_input_spec(content, normalisation)
+        dataset = load_dataset(source, spec, part=part) if source is not None else None
+        names = labels if labels is not None or dataset is None else dataset.names
+        bundle = register(content, name=name, spec=spec, source=dataset, labels=names, card=None)
+        database, store = open_home(settings)
+        catalog.install(bundle, database, store)
+        database.close()
+    except (RegistrationError, DatasetError, FrozenError, catalog.NameTaken) as error:
+        raise fail(str(error)) from error
+    except ValueError as error:
+        raise fail(f"the name or the normalisation does not fit: a name is {NAME_RULE}") from error
+    return bundle.manifest
