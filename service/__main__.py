@@ -31,12 +31,13 @@ def serve(settings: Settings, *, on_start: Callable[[str], None] = lambda _url: 
         lifespan="on",
         timeout_graceful_shutdown=DRAIN_S,
     )
-    listener = _listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(_serve(uvicorn.Server(config), listener, on_start))
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket bound to the address; the port is 0 for a free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -48,7 +48,7 @@ class Edge:
     def __init__(self, app: App, hot: Sequence[HotRoute], context: Context) -> None:
         self._app = app
         self._hot = hot
-        self._context = context
+        self.context = context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -81,7 +81,7 @@ class Edge:
         try:
             if scope["method"] != "POST":
                 raise MethodNotAllowed("this path takes POST only")
-            await route.handler(self._context, scope, receive, outgoing, names)
+            await route.handler(self.context, scope, receive, outgoing, names)
         except Problem as problem:
             await respond_problem(outgoing, problem)
         except Disconnected:
@@ -93,7 +93,7 @@ class Edge:
                 await respond_problem(outgoing, INTERNAL)
 
     def _record(self, template: str, status: int, seconds: float, request_id: str) -> None:
-        metrics = self._context.metrics
+        metrics = self.context.metrics
         metrics.requests.labels(template, str(status)).inc()
         metrics.request_seconds.labels(template).observe(seconds)
         if template.endswith(QUIET):

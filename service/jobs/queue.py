@@ -61,7 +61,12 @@ def work(database: Database, run: Callable[[str], None], stop: threading.Event) 
         "use_listen_notify": True,
     }
     DBOS(config=config)
-    DBOS.workflow(name=WORKFLOW, max_recovery_attempts=100)(run)
+
+    # DBOS marks the function that it is given, and a bound method cannot be marked.
+    @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=100)
+    def adapt(job_id: str) -> None:
+        run(job_id)
+
     DBOS.launch()
     DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=POLL_S, on_conflict="always_update")
     try:
