@@ -109,7 +109,8 @@ def _read_tensor(body: bytes, spec: InputSpec, _labels: tuple[str, ...], _caps: 
     try:
         tensor = request["inputs"][0]
         kind = {"FP32": np.float32, "UINT8": np.uint8}[tensor["datatype"]]
-        array = np.asarray(tensor["data"], dtype=kind).reshape(tensor["shape"])
+        with np.errstate(over="ignore"):
+            array = np.asarray(tensor["data"], dtype=kind).reshape(tensor["shape"])
     except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
         raise Malformed('a JSON batch holds {"inputs": [{"datatype": "FP32" or "UINT8", "shape", "data"}]}') from error
     return Batch(spec.from_array(array), None)

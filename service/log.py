@@ -5,6 +5,9 @@ import sys
 
 import structlog
 
+# Tracebacks without local variables: those hold the client's pixels.
+_frames_only = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+
 
 def configure(*, as_json: bool) -> None:
     """Send every log line of the process to standard error, readable or as JSON."""
@@ -14,9 +17,13 @@ def configure(*, as_json: bool) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: list[structlog.typing.Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [structlog.processors.ExceptionRenderer(_frames_only), structlog.processors.JSONRenderer()]
         if as_json
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
     )
     structlog.configure(
         processors=[*shared, *renderer],

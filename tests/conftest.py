@@ -14,6 +14,7 @@ import uvicorn
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from service import log
 from service.__main__ import listen
 from service.app import create_app
 from service.catalog import install
@@ -147,6 +148,7 @@ class Service:
 @contextmanager
 def running(settings: Settings, model: Bundle[ModelManifest]) -> Iterator[Service]:
     """The service in a thread of this process, behind a real socket, serving `model` beside what ships."""
+    log.configure(as_json=False)
     database = Database(settings.url)
     app = create_app(settings)
     install(model, database, LocalStore(settings.store_dir))

@@ -61,13 +61,14 @@ async def infer(context: Context, scope: Scope, receive: Receive, send: Send, na
     """Answer one request."""
     if header(scope, b"inference-header-content-length") is not None:
         raise NotImplementedYet("binary tensors are not read yet; send the tensor as JSON (binary_data=False)")
+    model = names["model"]
+    context.model(model)
     body = await read_body(scope, receive, limit_bytes=context.settings.predict_body_bytes)
     request = _parse(body)
     parameters = request.get("parameters")
     named = parameters.get("domain") if isinstance(parameters, dict) else None
     if named is not None and not isinstance(named, str):
         raise Malformed("parameters.domain must be a string")
-    model = str(names["model"])
     handle = await choose(context, model, domain_of(scope, named), names.get("version"))
     rows = _rows(request, handle.model.manifest.input, most=context.settings.infer_max_images)
     wanted = _wanted(request, handle.model.outputs)
@@ -112,7 +113,9 @@ def _rows(request: dict[str, Any], spec: InputSpec, *, most: int) -> Float:
     if shape and shape[0] > most:
         raise TooLarge(f"the request has {shape[0]} images; at most {most} are accepted at once")
     try:
-        values = np.asarray(tensor.get("data"), dtype=np.float32)
+        # A number beyond float32 becomes infinite here and is refused as such.
+        with np.errstate(over="ignore"):
+            values = np.asarray(tensor.get("data"), dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise Malformed(f"the data of input '{spec.name}' must be numbers, flat or nested evenly") from error
     return _shaped(values, shape, spec)

@@ -1,0 +1,225 @@
+"""Whatever a client sends: a clear problem+json, and the service goes on."""
+
+import io
+import json
+import struct
+import zipfile
+import zlib
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import SHAPE, TINY, random_rows
+
+PREDICT = f"/v1/models/{TINY}/predict"
+ADAPT = f"/v1/models/{TINY}/domains/default/adaptations"
+INFER = f"/v2/models/{TINY}/infer"
+
+
+def npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=True)
+    return buffer.getvalue()
+
+
+def npz(**arrays: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def png(side: int = 8) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (side, side)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def huge_png(side: int = 20_000) -> bytes:
+    """A valid grey PNG of side x side pixels, all zero: some hundred kilobytes that decode to 400 MB."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    packer = zlib.compressobj(9)
+    row = bytes(side + 1)
+    data = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def archive(**files: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as target:
+        for name, content in files.items():
+            target.writestr(name.replace("__", "."), content)
+    return buffer.getvalue()
+
+
+def tensor(**changed: object) -> bytes:
+    x = random_rows(1)
+    fields = {"name": "image", "datatype": "FP32", "shape": list(x.shape), "data": x.ravel().tolist(), **changed}
+    return json.dumps({"inputs": [fields]}).encode()
+
+
+def assert_problem(response: httpx.Response, status: int) -> None:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    document = response.json()
+    assert document["status"] == status
+    assert document["error"] == document["detail"]
+    assert document["type"].startswith("urn:foreoptic:problem:")
+    assert len(response.headers["x-request-id"]) > 0
+    for leak in ("Traceback", "site-packages", ".py", "0x", "Error(", str(SHAPE[1:]) + "object"):
+        assert leak not in response.text
+    assert not any(word.startswith("/") and not word.startswith(("/v", "/openapi")) for word in document["detail"].split()), "a path leaks"
+
+
+BAD_PICTURES = {
+    "empty": (b"", 400),
+    "text named png": (b"this is no picture", 415),
+    "gif": (b"GIF89a" + bytes(40), 415),
+    "truncated png": (png(64)[:60], 400),
+    "20000 x 20000": (huge_png(), 413),
+    "random bytes": (np.random.default_rng(0).bytes(2000), 415),
+}
+
+
+@pytest.mark.parametrize(("body", "status"), BAD_PICTURES.values(), ids=BAD_PICTURES.keys())
+def test_a_bad_picture_is_refused_and_the_next_one_answered(service, body, status) -> None:
+    assert_problem(service.http.post(PREDICT, content=body), status)
+
+    assert service.http.post(PREDICT, content=png()).status_code == 200
+
+
+BAD_TENSORS = {
+    "empty": (b"", 400),
+    "not json": (b"{", 400),
+    "deep json": (b"[" * 100_000, 400),
+    "no inputs": (b"{}", 400),
+    "two inputs": (json.dumps({"inputs": [{}, {}]}).encode(), 400),
+    "other name": (tensor(name="x"), 400),
+    "other type": (tensor(datatype="INT64"), 400),
+    "wrong shape": (tensor(shape=[1, 1, 8, 9]), 400),
+    "no rows": (tensor(shape=[0, *SHAPE], data=[]), 400),
+    "negative side": (tensor(shape=[-1, *SHAPE]), 400),
+    "nan": (tensor().replace(b'"data": [', b'"data": [NaN, '), 400),
+    "infinite": (tensor(data=[1e39] * 64), 400),
+    "null": (tensor(data=[None] * 64), 400),
+    "strings": (tensor(data=["a"] * 64), 400),
+    "ragged": (tensor(data=[[1.0], [1.0, 2.0]]), 400),
+    "too many": (tensor(shape=[100_000, *SHAPE], data=[]), 413),
+}
+
+
+@pytest.mark.parametrize(("body", "status"), BAD_TENSORS.values(), ids=BAD_TENSORS.keys())
+def test_a_bad_tensor_is_refused_on_v2_with_an_error_member(service, body, status) -> None:
+    assert_problem(service.http.post(INFER, content=body), status)
+
+    assert service.infer(random_rows(1)).status_code == 200
+
+
+GOOD = random_rows(64)
+NAN = GOOD.copy()
+NAN[3, 0, 2, 2] = np.nan
+BAD_BATCHES = {
+    "empty": ("application/x-npy", b"", 400),
+    "no type": ("", npy(GOOD), 415),
+    "unknown type": ("text/plain", b"hello", 415),
+    "one image": ("application/x-npy", npy(GOOD[:1]), 422),
+    "no images": ("application/x-npy", npy(GOOD[:0]), 422),
+    "too many": ("application/x-npy", npy(np.zeros((5000, *SHAPE), np.uint8)), 413),
+    "wrong shape": ("application/x-npy", npy(np.zeros((64, 3, 8, 8), np.float32)), 422),
+    "scalar": ("application/x-npy", npy(np.float32(1)), 422),
+    "wrong type": ("application/x-npy", npy(GOOD.astype(np.float64)), 422),
+    "integers": ("application/x-npy", npy(np.zeros((64, *SHAPE), np.int64)), 422),
+    "nan": ("application/x-npy", npy(NAN), 422),
+    "objects": ("application/x-npy", npy(np.array([{}] * 64, dtype=object)), 400),
+    "truncated": ("application/x-npy", npy(GOOD)[:-7], 400),
+    "no npy": ("application/x-npy", b"\x93NUMPY" + bytes(50), 400),
+    "no x": ("application/x-npz", npz(z=GOOD), 400),
+    "no zip": ("application/x-npz", b"PK" + bytes(100), 400),
+    "npz of objects": ("application/x-npz", npz(x=np.array([{}] * 64, dtype=object)), 400),
+    "bomb": ("application/x-npz", npz(x=np.zeros((70_000_000,), np.float32)), 413),
+    "labels of another length": ("application/x-npz", npz(x=GOOD, y=np.zeros(3, np.int64)), 422),
+    "labels out of range": ("application/x-npz", npz(x=GOOD, y=np.full(64, 9)), 422),
+    "10,000 entries": ("application/zip", archive(**{f"{i}__png": b"" for i in range(10_000)}), 413),
+    "zip without pictures": ("application/zip", archive(readme__txt=b"hello"), 400),
+    "zip of text": ("application/zip", archive(**{f"{i}__png": b"text" for i in range(64)}), 415),
+    "zip with a huge picture": ("application/zip", archive(**{f"{i}__png": huge_png(3000) for i in range(40)}), 413),
+    "labels for other names": (
+        "application/zip",
+        archive(labels__csv=b"x.png,1", **{f"{i}__png": png() for i in range(64)}),
+        422,
+    ),
+    "window": ("application/json", b'{"source": "window"}', 422),
+    "json without tensor": ("application/json", b'{"inputs": []}', 400),
+}
+
+
+@pytest.mark.parametrize(("kind", "body", "status"), BAD_BATCHES.values(), ids=BAD_BATCHES.keys())
+def test_a_bad_batch_is_refused_and_leaves_nothing_behind(service, kind, body, status) -> None:
+    assert_problem(service.http.post(ADAPT, content=body, headers={"content-type": kind}), status)
+
+    assert list(service.context.settings.jobs_dir.iterdir()) == []
+    assert "foreoptic_jobs" in service.http.get("/metrics").text
+
+
+UNKNOWN = {
+    "model on v1": ("POST", "/v1/models/other/predict", 404),
+    "model on v2": ("POST", "/v2/models/other/infer", 404),
+    "domain of a prediction": ("POST", f"{PREDICT}?domain=nowhere", 404),
+    "version number": ("POST", f"{PREDICT}?version=99", 404),
+    "version word": ("POST", f"{PREDICT}?version=best", 404),
+    "absent alias": ("POST", f"{PREDICT}?version=shadow", 404),
+    "huge version": ("POST", f"{PREDICT}?version=99999999999999999999", 404),
+    "top_k of words": ("POST", f"{PREDICT}?top_k=many", 400),
+    "top_k of zero": ("POST", f"{PREDICT}?top_k=0", 400),
+    "adaptation": ("GET", f"/v1/adaptations/{'0' * 32}", 404),
+    "odd adaptation": ("GET", "/v1/adaptations/..%2f..", 404),
+    "domain": ("GET", f"/v1/models/{TINY}/domains/nowhere", 404),
+    "domain with a path in it": ("PUT", f"/v1/models/{TINY}/domains/..%2fx", 404),
+    "domain with capitals": ("PUT", f"/v1/models/{TINY}/domains/Night", 400),
+    "method": ("POST", f"{ADAPT}?method=os.path", 422),
+    "page": ("GET", "/nowhere", 404),
+    "verb": ("DELETE", "/v1/models", 405),
+    "verb of the hot path": ("GET", PREDICT, 405),
+}
+
+
+@pytest.mark.parametrize(("verb", "path", "status"), UNKNOWN.values(), ids=UNKNOWN.keys())
+def test_what_does_not_exist_is_named_as_such(service, verb, path, status) -> None:
+    json_body = None if verb in ("GET", "DELETE") else {}
+    assert_problem(service.http.request(verb, path, json=json_body), status)
+
+
+def test_a_body_beyond_its_cap_is_refused_whether_announced_or_not(service) -> None:
+    size = service.context.settings.predict_body_bytes + 1
+
+    announced = service.http.post(PREDICT, content=bytes(size))
+    chunked = service.http.post(PREDICT, content=(bytes(1 << 20) for _ in range(9)))
+
+    assert_problem(announced, 413)
+    assert_problem(chunked, 413)
+
+
+def test_a_compressed_body_is_refused(service) -> None:
+    response = service.http.post(PREDICT, content=png(), headers={"content-encoding": "gzip"})
+
+    assert_problem(response, 415)
+
+
+def test_random_paths_add_no_metric_series(service) -> None:
+    def ask_for(word: str) -> int:
+        service.http.get(f"/{word}/x")
+        service.http.post(f"/v1/models/{word}/predict", content=b"x")
+        service.http.post(f"/v1/models/{TINY}/predict?domain={word}", content=b"x")
+        return len(service.http.get("/metrics").text.splitlines())
+
+    # Each route's own series appear with its first request, those of /metrics after its first answer.
+    ask_for("first")
+    before = ask_for("second")
+    after = [ask_for(f"word{index}") for index in range(30)]
+
+    assert [before] * 30 == after
