@@ -20,9 +20,7 @@ def configure(*, as_json: bool) -> None:
         [structlog.processors.ExceptionRenderer(_frames_only), structlog.processors.JSONRenderer()]
         if as_json
         else [
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            )
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
         ]
     )
     structlog.configure(

@@ -18,11 +18,11 @@ from service import log
 from service.__main__ import listen
 from service.app import create_app
 from service.catalog import install
+from service.context import Context
 from service.contract.bundle import Bundle, describe
 from service.contract.digest import sha256_hex
 from service.contract.manifest import CorrectorManifest, ModelManifest
 from service.contract.store import LocalStore
-from service.context import Context
 from service.database import versions
 from service.database.engine import Database
 from service.settings import Settings
@@ -42,7 +42,13 @@ def tiny_onnx() -> bytes:
     nodes, constants, x = [], [], "image"
     for index, (inputs, outputs) in enumerate([(1, 6), (6, 8), (8, 8)]):
         kernel = draw.normal(0, 0.5 / np.sqrt(inputs), (outputs, inputs, 3, 3))
-        parts = {"w": kernel, "g": np.ones(outputs), "b": np.zeros(outputs), "m": np.zeros(outputs), "v": np.ones(outputs)}
+        parts = {
+            "w": kernel,
+            "g": np.ones(outputs),
+            "b": np.zeros(outputs),
+            "m": np.zeros(outputs),
+            "v": np.ones(outputs),
+        }
         names = {key: f"{key}{index}" for key in parts}
         constants += [numpy_helper.from_array(value.astype(np.float32), names[key]) for key, value in parts.items()]
         nodes.append(helper.make_node("Conv", [x, names["w"]], [f"conv{index}"], pads=[1, 1, 1, 1]))
@@ -173,6 +179,14 @@ def running(settings: Settings, model: Bundle[ModelManifest]) -> Iterator[Servic
 def service(settings: Settings, tiny: Bundle[ModelManifest]) -> Iterator[Service]:
     """A running service with the tiny model."""
     with running(settings, tiny) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def shared_service(tmp_path_factory: pytest.TempPathFactory, tiny: Bundle[ModelManifest]) -> Iterator[Service]:
+    """One running service for all tests of a file that leave it as they find it."""
+    home = tmp_path_factory.mktemp("shared") / "home"
+    with running(Settings(home=home, worker=False, threads=2, refresh_interval_s=0.02), tiny) as started:
         yield started
 
 

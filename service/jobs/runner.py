@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -16,10 +16,15 @@ from service.contract.job import OUTCOME, JobOutcome, Progress
 
 CHECK_S = 0.25
 LOG = "trainer.log"
+TRAINER = ("-m", "trainer", "adapt")
 
 
 class TrainerFailed(Exception):
     """The trainer ended without an outcome."""
+
+
+class TrainerKilled(Exception):
+    """The trainer was ended by a signal from outside."""
 
 
 class TrainerTimeout(Exception):
@@ -37,18 +42,20 @@ def run_trainer(
     threads: int,
     on_progress: Callable[[Progress], bool],
     is_wanted: Callable[[], bool],
+    program: Sequence[str] = TRAINER,
 ) -> JobOutcome:
     """Run `python -m trainer adapt FOLDER` and return what it leaves.
 
     Args:
         on_progress: told of every step; False ends the trainer.
         is_wanted: asked at least every CHECK_S seconds; False ends the trainer.
+        program: arguments for the Python interpreter, in front of the folder.
 
     Raises:
-        TrainerFailed, TrainerTimeout, Unwanted: see there.
+        TrainerFailed, TrainerKilled, TrainerTimeout, Unwanted: see there.
     """
     deadline = time.monotonic() + timeout_s
-    with (folder / LOG).open("wb") as log, _start(folder, threads, log) as process:
+    with (folder / LOG).open("wb") as log, _start(folder, threads, program, log) as process:
         try:
             lines = _read_lines(process)
             while True:
@@ -71,8 +78,8 @@ def run_trainer(
     return _outcome(folder, process.returncode)
 
 
-def _start(folder: Path, threads: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "trainer", "adapt", str(folder), "--lifeline"]
+def _start(folder: Path, threads: int, program: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, *program, str(folder), "--lifeline"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     # Only our own fixed words and a path that we chose; nothing of a client's reaches the command line.
     return subprocess.Popen(  # noqa: S603
@@ -104,6 +111,8 @@ def _parse(line: bytes) -> Progress | None:
 
 def _outcome(folder: Path, exit_status: int) -> JobOutcome:
     path = folder / OUTCOME
+    if exit_status < 0:
+        raise TrainerKilled(f"the trainer was ended by signal {-exit_status}")
     if exit_status != 0 or not path.is_file():
         raise TrainerFailed(f"the trainer ended with status {exit_status}; see {LOG} in the job's folder")
     try:

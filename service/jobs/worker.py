@@ -19,7 +19,7 @@ from service.contract.verdict import Decision, Verdict
 from service.database import domains, jobs, versions
 from service.database.engine import Database
 from service.database.jobs import JobRow, State
-from service.jobs.runner import TrainerFailed, TrainerTimeout, Unwanted, run_trainer
+from service.jobs.runner import TrainerFailed, TrainerKilled, TrainerTimeout, Unwanted, run_trainer
 
 logger = log.get(__name__)
 
@@ -41,26 +41,17 @@ class Worker:
 
     def run(self, job_id: str) -> None:
         """Do a job; a job that is finished, cancelled or given up already is left as it is."""
-        with self._database.write() as connection:
-            row = jobs.claim(connection, job_id, most_attempts=self._attempts)
-        if row is None:
+        while (row := self._claim(job_id)) is not None:
+            logger.info("job started", job=job_id, model=row.model, domain=row.domain, attempt=row.attempt)
+            try:
+                self._attempt(row)
+                break
+            except TrainerKilled as error:
+                # Someone or something from outside ended it (memory, an operator): the batch deserves another attempt.
+                logger.error("trainer killed", job=job_id, reason=str(error))
+        else:
             self._give_up(job_id)
-            return
-        logger.info("job started", job=job_id, model=row.model, domain=row.domain, attempt=row.attempt)
-        try:
-            outcome = self._fit(row)
-            self._publish(row, outcome)
-        except Unwanted:
-            logger.info("job no longer wanted", job=job_id)
-        except (TrainerTimeout, TrainerFailed, ContractError) as error:
-            logger.error("job failed", job=job_id, reason=str(error))
-            self._fail(row, str(error))
-        # The queue would repeat a job that raises for ever; a defect of ours fails the job and is logged in full.
-        except Exception:
-            logger.exception("job failed", job=job_id)
-            self._fail(row, "the worker met a defect; its log has the details under this job's id")
-        finally:
-            self._tidy(job_id)
+        self._tidy(job_id)
 
     def sweep(self) -> None:
         """Remove what interrupted predecessors left. Call before the first job."""
@@ -74,6 +65,26 @@ class Worker:
             orphan = folder.name not in pending and time.time() - folder.stat().st_mtime > ORPHAN_AGE_S
             if folder.name in finished or orphan:
                 self._tidy(folder.name)
+
+    def _claim(self, job_id: str) -> JobRow | None:
+        with self._database.write() as connection:
+            return jobs.claim(connection, job_id, most_attempts=self._attempts)
+
+    def _attempt(self, row: JobRow) -> None:
+        """One attempt, brought to an end whatever happens; only TrainerKilled is left to the caller."""
+        try:
+            self._publish(row, self._fit(row))
+        except Unwanted:
+            logger.info("job no longer wanted", job=row.id)
+        except TrainerKilled:
+            raise
+        except (TrainerTimeout, TrainerFailed, ContractError) as error:
+            logger.error("job failed", job=row.id, reason=str(error))
+            self._fail(row, str(error))
+        # The queue would repeat a job that raises for ever; a defect of ours fails the job and is logged in full.
+        except Exception:
+            logger.exception("job failed", job=row.id)
+            self._fail(row, "the worker met a defect; its log has the details under this job's id")
 
     def _fit(self, row: JobRow) -> JobOutcome:
         folder = self._jobs_dir / row.id

@@ -58,7 +58,9 @@ def test_the_champion_answers_a_request_that_names_no_version(service, bare, mak
     assert response.headers["foreoptic-corrected"] == "true"
 
 
-@pytest.mark.parametrize(("version", "gain"), [("0", 1.0), ("1", 0.5), ("2", 0.25), ("champion", 0.25), ("previous", 0.5)])
+@pytest.mark.parametrize(
+    ("version", "gain"), [("0", 1.0), ("1", 0.5), ("2", 0.25), ("champion", 0.25), ("previous", 0.5)]
+)
 def test_a_request_may_name_a_version_by_number_or_alias(service, bare, make_corrector, version, gain) -> None:
     for corrector in (make_corrector(0.5), make_corrector(0.25)):
         service.activate(service.publish(corrector))

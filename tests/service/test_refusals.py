@@ -73,7 +73,9 @@ def assert_problem(response: httpx.Response, status: int) -> None:
     assert len(response.headers["x-request-id"]) > 0
     for leak in ("Traceback", "site-packages", ".py", "0x", "Error(", str(SHAPE[1:]) + "object"):
         assert leak not in response.text
-    assert not any(word.startswith("/") and not word.startswith(("/v", "/openapi")) for word in document["detail"].split()), "a path leaks"
+    assert not any(
+        word.startswith("/") and not word.startswith(("/v", "/openapi")) for word in document["detail"].split()
+    ), "a path leaks"
 
 
 BAD_PICTURES = {
@@ -87,10 +89,10 @@ BAD_PICTURES = {
 
 
 @pytest.mark.parametrize(("body", "status"), BAD_PICTURES.values(), ids=BAD_PICTURES.keys())
-def test_a_bad_picture_is_refused_and_the_next_one_answered(service, body, status) -> None:
-    assert_problem(service.http.post(PREDICT, content=body), status)
+def test_a_bad_picture_is_refused_and_the_next_one_answered(shared_service, body, status) -> None:
+    assert_problem(shared_service.http.post(PREDICT, content=body), status)
 
-    assert service.http.post(PREDICT, content=png()).status_code == 200
+    assert shared_service.http.post(PREDICT, content=png()).status_code == 200
 
 
 BAD_TENSORS = {
@@ -114,10 +116,10 @@ BAD_TENSORS = {
 
 
 @pytest.mark.parametrize(("body", "status"), BAD_TENSORS.values(), ids=BAD_TENSORS.keys())
-def test_a_bad_tensor_is_refused_on_v2_with_an_error_member(service, body, status) -> None:
-    assert_problem(service.http.post(INFER, content=body), status)
+def test_a_bad_tensor_is_refused_on_v2_with_an_error_member(shared_service, body, status) -> None:
+    assert_problem(shared_service.http.post(INFER, content=body), status)
 
-    assert service.infer(random_rows(1)).status_code == 200
+    assert shared_service.infer(random_rows(1)).status_code == 200
 
 
 GOOD = random_rows(64)
@@ -159,11 +161,11 @@ BAD_BATCHES = {
 
 
 @pytest.mark.parametrize(("kind", "body", "status"), BAD_BATCHES.values(), ids=BAD_BATCHES.keys())
-def test_a_bad_batch_is_refused_and_leaves_nothing_behind(service, kind, body, status) -> None:
-    assert_problem(service.http.post(ADAPT, content=body, headers={"content-type": kind}), status)
+def test_a_bad_batch_is_refused_and_leaves_nothing_behind(shared_service, kind, body, status) -> None:
+    assert_problem(shared_service.http.post(ADAPT, content=body, headers={"content-type": kind}), status)
 
-    assert list(service.context.settings.jobs_dir.iterdir()) == []
-    assert "foreoptic_jobs" in service.http.get("/metrics").text
+    assert list(shared_service.context.settings.jobs_dir.iterdir()) == []
+    assert "foreoptic_jobs" in shared_service.http.get("/metrics").text
 
 
 UNKNOWN = {
@@ -189,33 +191,33 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize(("verb", "path", "status"), UNKNOWN.values(), ids=UNKNOWN.keys())
-def test_what_does_not_exist_is_named_as_such(service, verb, path, status) -> None:
+def test_what_does_not_exist_is_named_as_such(shared_service, verb, path, status) -> None:
     json_body = None if verb in ("GET", "DELETE") else {}
-    assert_problem(service.http.request(verb, path, json=json_body), status)
+    assert_problem(shared_service.http.request(verb, path, json=json_body), status)
 
 
-def test_a_body_beyond_its_cap_is_refused_whether_announced_or_not(service) -> None:
-    size = service.context.settings.predict_body_bytes + 1
+def test_a_body_beyond_its_cap_is_refused_whether_announced_or_not(shared_service) -> None:
+    size = shared_service.context.settings.predict_body_bytes + 1
 
-    announced = service.http.post(PREDICT, content=bytes(size))
-    chunked = service.http.post(PREDICT, content=(bytes(1 << 20) for _ in range(9)))
+    announced = shared_service.http.post(PREDICT, content=bytes(size))
+    chunked = shared_service.http.post(PREDICT, content=(bytes(1 << 20) for _ in range(9)))
 
     assert_problem(announced, 413)
     assert_problem(chunked, 413)
 
 
-def test_a_compressed_body_is_refused(service) -> None:
-    response = service.http.post(PREDICT, content=png(), headers={"content-encoding": "gzip"})
+def test_a_compressed_body_is_refused(shared_service) -> None:
+    response = shared_service.http.post(PREDICT, content=png(), headers={"content-encoding": "gzip"})
 
     assert_problem(response, 415)
 
 
-def test_random_paths_add_no_metric_series(service) -> None:
+def test_random_paths_add_no_metric_series(shared_service) -> None:
     def ask_for(word: str) -> int:
-        service.http.get(f"/{word}/x")
-        service.http.post(f"/v1/models/{word}/predict", content=b"x")
-        service.http.post(f"/v1/models/{TINY}/predict?domain={word}", content=b"x")
-        return len(service.http.get("/metrics").text.splitlines())
+        shared_service.http.get(f"/{word}/x")
+        shared_service.http.post(f"/v1/models/{word}/predict", content=b"x")
+        shared_service.http.post(f"/v1/models/{TINY}/predict?domain={word}", content=b"x")
+        return len(shared_service.http.get("/metrics").text.splitlines())
 
     # Each route's own series appear with its first request, those of /metrics after its first answer.
     ask_for("first")

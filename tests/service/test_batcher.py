@@ -1,0 +1,148 @@
+"""The batcher answers every item exactly once, whatever happens to its neighbours."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from service.engine.batcher import Batcher, Closed, Overloaded
+
+
+class Gate:
+    """A `run` that waits until it is let through and records the batches that it saw."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.entered = threading.Semaphore(0)
+        self.free = threading.Event()
+
+    def __call__(self, items: Sequence[int]) -> list[int]:
+        self.batches.append(list(items))
+        self.entered.release()
+        assert self.free.wait(10)
+        if 13 in items:
+            raise RuntimeError("unlucky")
+        return [10 * item for item in items]
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    yield gate
+    gate.free.set()
+
+
+def play(gate: Gate, scene: Callable[[Batcher[int, int]], Awaitable[None]], **limits: int) -> None:
+    async def main() -> None:
+        with ThreadPoolExecutor(1) as executor:
+            batcher = Batcher(
+                gate, executor=executor, batch_limit=limits.get("batch", 8), queue_limit=limits.get("queue", 64)
+            )
+            batcher.start()
+            try:
+                await asyncio.wait_for(scene(batcher), 20)
+            finally:
+                gate.free.set()
+                await batcher.close()
+
+    asyncio.run(main())
+
+
+async def entered(gate: Gate) -> None:
+    await asyncio.to_thread(gate.entered.acquire)
+
+
+def submit(batcher: Batcher[int, int], *items: int, weight: int = 1) -> list[asyncio.Task[int]]:
+    return [asyncio.create_task(batcher.submit(item, weight)) for item in items]
+
+
+def test_what_waits_while_the_runner_is_busy_goes_together(gate) -> None:
+    async def scene(batcher: Batcher[int, int]) -> None:
+        first = submit(batcher, 1)
+        await entered(gate)
+        rest = submit(batcher, 2, 3, 4)
+        await asyncio.sleep(0)
+        gate.free.set()
+
+        assert [10, 20, 30, 40] == await asyncio.gather(*first, *rest)
+
+    play(gate, scene)
+
+    assert [[1], [2, 3, 4]] == gate.batches
+
+
+def test_a_batch_never_exceeds_its_limit_but_a_heavier_item_goes_alone(gate) -> None:
+    async def scene(batcher: Batcher[int, int]) -> None:
+        gate.free.set()
+        light, heavy = submit(batcher, 1, 2, 3, weight=2), submit(batcher, 4, weight=9)
+        await asyncio.gather(*light, *heavy)
+
+    play(gate, scene, batch=4)
+
+    assert [[1, 2], [3], [4]] == gate.batches
+
+
+def test_a_cancelled_caller_does_not_strand_its_batch(gate) -> None:
+    async def scene(batcher: Batcher[int, int]) -> None:
+        first = submit(batcher, 1)
+        await entered(gate)
+        cancelled, kept = submit(batcher, 2, 3)
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        first[0].cancel()
+        gate.free.set()
+
+        assert await kept == 30
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+
+    play(gate, scene)
+
+    assert [[1], [3]] == gate.batches
+
+
+def test_a_failing_batch_fails_its_own_callers_and_the_next_one_is_served(gate) -> None:
+    async def scene(batcher: Batcher[int, int]) -> None:
+        gate.free.set()
+        with pytest.raises(RuntimeError, match="unlucky"):
+            await batcher.submit(13, 1)
+
+        assert await batcher.submit(1, 1) == 10
+        assert batcher.is_alive
+
+    play(gate, scene)
+
+
+def test_a_full_queue_refuses_at_once_and_takes_again_when_it_has_drained(gate) -> None:
+    async def scene(batcher: Batcher[int, int]) -> None:
+        first = submit(batcher, 1)
+        await entered(gate)
+        waiting = submit(batcher, 2, 3, weight=2)
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await batcher.submit(4, 1)
+        gate.free.set()
+        await asyncio.gather(*first, *waiting)
+
+        assert await batcher.submit(5, 1) == 50
+        assert batcher.queued_weight == 0
+
+    play(gate, scene, queue=4)
+
+
+def test_closing_answers_what_was_accepted_and_refuses_the_rest(gate) -> None:
+    async def scene(batcher: Batcher[int, int]) -> None:
+        accepted = submit(batcher, 1, 2)
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(batcher.close())
+        await asyncio.sleep(0)
+        gate.free.set()
+        with pytest.raises(Closed):
+            await batcher.submit(3, 1)
+
+        assert [10, 20] == await asyncio.gather(*accepted)
+        await closing
+
+    play(gate, scene)
