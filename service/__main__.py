@@ -2,9 +2,11 @@
 
 import argparse
 import asyncio
+import contextlib
+import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import uvicorn
 
@@ -33,7 +35,7 @@ def serve(settings: Settings, *, on_start: Callable[[str], None] = lambda _url: 
     )
     listener = listen(settings.host, settings.port)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(_serve(uvicorn.Server(config), listener, on_start))
+        runner.run(_serve(_Server(config), listener, on_start))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -44,6 +46,22 @@ def listen(host: str, port: int) -> socket.socket:
     listener.bind((host, port))
     listener.set_inheritable(False)
     return listener
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, except that a stop in order ends the process with status 0 and not with the signal again."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT finish what is in flight; a second SIGINT does not wait."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
 
 
 async def _serve(server: uvicorn.Server, listener: socket.socket, on_start: Callable[[str], None]) -> None:

@@ -12,7 +12,7 @@ SIZE = 5
 
 
 class Filter(Stage):
-    """m + (x - m) * k + b with a kernel (C, C, SIZE, SIZE) that starts as the unit impulse; edges are repeated outwards.
+    """m + (x - m) * k + b; the kernel (C, C, SIZE, SIZE) starts as the unit impulse, edges are repeated outwards.
 
     m is the images' background: a change of the kernel then moves the strokes and not the whole picture, which the bias
     would have to follow.

@@ -1,0 +1,57 @@
+"""The rules of the house that the import linter cannot see."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Top-level modules that a fresh interpreter holds after a statement."""
+    code = f"{statement}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("statement", "forbidden"),
+    [
+        ("import service.contract", {"fastapi", "starlette", "torch", "onnxruntime", "sqlalchemy", "trainer"}),
+        ("import service.app", {"torch", "trainer", "foreoptic"}),
+        ("import service.jobs.__main__", {"torch", "trainer", "foreoptic", "fastapi"}),
+        ("import foreoptic.cli", {"torch", "trainer"}),
+        ("import trainer.__main__", {"torch", "fastapi", "onnxruntime"}),
+    ],
+)
+def test_importing_a_part_costs_only_that_part(statement, forbidden) -> None:
+    assert set() == loaded_by(statement) & forbidden
+
+
+def test_the_models_folder_holds_data_only() -> None:
+    assert [] == [str(file) for file in (ROOT / "models").rglob("*.py*")]
+
+
+def test_only_settings_and_what_starts_processes_read_the_environment() -> None:
+    readers = {
+        str(file.relative_to(ROOT))
+        for package in ("service", "trainer")
+        for file in (ROOT / package).rglob("*.py")
+        if "os.environ" in file.read_text() or "getenv" in file.read_text()
+    }
+
+    assert {"service/jobs/runner.py", "service/jobs/supervisor.py"} == readers
+
+
+@pytest.mark.parametrize("word", ["pickle.load", "torch.load", "eval(", "joblib", "yaml.load"])
+def test_nothing_is_unpickled_or_evaluated(word) -> None:
+    users = [
+        str(file)
+        for package in ("service", "trainer", "foreoptic")
+        for file in (ROOT / package).rglob("*.py")
+        if any(line.strip().startswith(word) or f" {word}" in line for line in file.read_text().splitlines())
+    ]
+
+    assert [] == users
