@@ -45,6 +45,12 @@ def test_only_settings_and_what_starts_processes_read_the_environment() -> None:
     assert {"service/jobs/runner.py", "service/jobs/supervisor.py"} == readers
 
 
+def test_one_file_of_the_service_knows_onnxruntime() -> None:
+    users = [file.name for file in (ROOT / "service").rglob("*.py") if "import onnxruntime" in file.read_text()]
+
+    assert ["session.py"] == users
+
+
 @pytest.mark.parametrize("word", ["pickle.load", "torch.load", "eval(", "joblib", "yaml.load"])
 def test_nothing_is_unpickled_or_evaluated(word) -> None:
     users = [

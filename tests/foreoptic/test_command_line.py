@@ -1,0 +1,128 @@
+"""The command line as a user types it: what it prints, what it leaves, how it refuses."""
+
+import json
+
+import numpy as np
+import pytest
+from onnx import load_model_from_string
+from typer.testing import CliRunner
+
+from foreoptic.cli import app
+from service.contract.bundle import read_bundle, write_bundle
+from service.contract.manifest import CorrectorManifest
+from tests.conftest import random_rows
+
+
+@pytest.fixture
+def invoke(tmp_path, monkeypatch):
+    monkeypatch.setenv("FOREOPTIC_HOME", str(tmp_path / "home"))
+
+    def run(*arguments: object):
+        return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+    return run
+
+
+@pytest.fixture
+def model_file(tmp_path, tiny_onnx):
+    file = tmp_path / "model.onnx"
+    file.write_bytes(tiny_onnx)
+    return file
+
+
+@pytest.fixture
+def images(tmp_path):
+    file = tmp_path / "images.npz"
+    np.savez(file, x=random_rows(200), y=np.arange(200) % 4)
+    return file
+
+
+def test_register_makes_a_model_that_ls_shows(invoke, model_file, images, tiny) -> None:
+    registered = invoke("register", model_file, "--name", "mine", "--source", images, "--labels", "a,b,c,d", "--json")
+    listed = invoke("ls", "--json")
+
+    manifest = json.loads(registered.stdout)
+    assert manifest["frozen_sha256"] == tiny.manifest.frozen_sha256
+    assert manifest["labels"] == ["a", "b", "c", "d"]
+    assert {"digits", "mine"} == {model["name"] for model in json.loads(listed.stdout)}
+
+
+def test_register_without_images_uses_the_normalisation_nodes(invoke, model_file) -> None:
+    done = invoke("register", model_file, "--name", "mine", "--json")
+
+    assert json.loads(done.stdout)["fingerprint"] == "batchnorm"
+
+
+def test_register_refuses_what_has_neither_images_nor_normalisation(invoke, tmp_path, tiny_onnx) -> None:
+    model = load_model_from_string(tiny_onnx)
+    for node in model.graph.node:
+        if node.op_type == "BatchNormalization":
+            node.op_type = "Identity"
+            del node.input[1:]
+    file = tmp_path / "plain.onnx"
+    file.write_bytes(model.SerializeToString())
+
+    done = invoke("register", file, "--name", "plain")
+
+    assert done.exit_code == 1
+    assert "--source" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["Mine", "../x", "a b", ""])
+def test_register_refuses_a_name_that_could_become_a_path(invoke, model_file, images, name) -> None:
+    done = invoke("register", model_file, "--name", name, "--source", images)
+
+    assert done.exit_code == 1
+    assert "1 to 63 of a-z" in done.stderr
+
+
+def test_the_same_name_cannot_be_given_to_other_bytes(invoke, model_file, images, tmp_path, tiny_onnx) -> None:
+    invoke("register", model_file, "--name", "mine", "--source", images)
+    other = load_model_from_string(tiny_onnx)
+    other.doc_string = "other"
+    file = tmp_path / "other.onnx"
+    file.write_bytes(other.SerializeToString())
+
+    done = invoke("register", file, "--name", "mine", "--source", images)
+
+    assert done.exit_code == 1
+    assert "choose another name" in done.stderr
+
+
+def test_fit_writes_a_bundle_that_verify_accepts(invoke, model_file, images, tmp_path) -> None:
+    invoke("register", model_file, "--name", "mine", "--source", images)
+    output = tmp_path / "corrector"
+
+    fitted = invoke("fit", "mine", images, "--output", output, "--json")
+    verified = invoke("verify", output)
+
+    assert json.loads(fitted.stdout)["decision"] in ("promote", "hold", "reject")
+    assert verified.exit_code == 0
+    assert read_bundle(output, CorrectorManifest).digest in verified.stdout
+
+
+def test_verify_says_what_is_wrong(invoke, tmp_path, make_corrector) -> None:
+    bundle = make_corrector(0.5)
+    write_bundle(tmp_path / "b", bundle.manifest, bundle.files)
+    (tmp_path / "b" / "more.txt").write_text("x")
+
+    done = invoke("verify", tmp_path / "b")
+
+    assert "more.txt" in str(done.exception)
+
+
+def test_evaluate_prints_source_and_target_accuracy(invoke, model_file, images) -> None:
+    invoke("register", model_file, "--name", "mine", "--source", images)
+
+    done = invoke("evaluate", "mine", "--target", images, "--source", images, "--images", 64, "--seeds", 1, "--json")
+
+    document = json.loads(done.stdout)
+    assert 0 <= document["source"] <= 100
+    assert [0] == [trial["seed"] for trial in document["trials"]]
+
+
+def test_serve_refuses_an_address_that_others_can_reach(invoke) -> None:
+    done = invoke("serve", "--host", "0.0.0.0")
+
+    assert done.exit_code == 1
+    assert "--insecure-bind" in done.stderr
