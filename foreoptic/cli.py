@@ -93,7 +93,10 @@ def serve(
     from service.__main__ import serve as run
 
     chosen = settings(host=host, port=port, home=home, worker=worker and None, insecure_bind=insecure_bind or None)
-    run(chosen, on_start=lambda url: show.err.print(f"serving on {url}, models in {url}/v1/models"))
+    try:
+        run(chosen, on_start=lambda url: show.err.print(f"serving on {url}, models in {url}/v1/models", soft_wrap=True))
+    except OSError as error:
+        raise show.fail(f"cannot listen on {chosen.host}:{chosen.port}: {error.strerror}; try --port 0") from error
 
 
 @app.command()
