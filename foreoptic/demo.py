@@ -195,9 +195,8 @@ def print_result(result: dict[str, Any], timings: Timings, report: Path) -> None
         bar = "█" * round(result[key] / 4)
         out.print(f"  {name:<36}{result[key]:5.1f} %  {bar}")
     stages = " + ".join(result["stages"]) or "none"
-    out.print(
-        f"\n[bold]verdict[/bold]  {result['verdict']}, version {result['version']} ({stages}): {result['reason']}"
-    )
+    verdict = f"{result['verdict']}, version {result['version']} ({stages}): {result['reason']}"
+    out.print(f"\n[bold]verdict[/bold]  {verdict}", soft_wrap=True)
     out.print("\n[bold]frozen model[/bold], SHA-256")
     out.print(f"  before  {result['frozen_sha256_before']}")
     out.print(f"  after   {result['frozen_sha256_after']}")
