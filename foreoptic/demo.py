@@ -5,6 +5,7 @@ used to count hits, never posted.
 """
 
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -78,6 +79,8 @@ def run_demo(settings: Settings, *, seed: int, keep: bool, as_json: bool) -> Non
     Raises:
         DemoError: the service did not start, or the adaptation failed.
     """
+    # A demo that is told to end must take its service along.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     home = settings.home / "demo"
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)

@@ -57,6 +57,8 @@ def create_app(settings: Settings) -> Edge:
 
 
 def _build(settings: Settings) -> Context:
+    # The home holds clients' images while a job runs: its owner's eyes only.
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     metrics = Metrics()
     database = Database(settings.url)
     migrate(database)
@@ -77,7 +79,12 @@ def _build(settings: Settings) -> Context:
     )
     job_queue = JobQueue(database)
     submission = Submission(
-        database, job_queue, settings.jobs_dir, limit=settings.queue_limit_jobs, seed=settings.adaptation_seed
+        database,
+        job_queue,
+        settings.jobs_dir,
+        limit=settings.queue_limit_jobs,
+        domain_limit=settings.domain_limit,
+        seed=settings.adaptation_seed,
     )
     return Context(
         settings=settings,

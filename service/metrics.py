@@ -1,8 +1,10 @@
 """Every metric of the service: base units in the names, labels from closed sets only.
 
-`model` and `domain` are names that an administrator or a batch created, capped in number by the registry; a request's
-own words never become a label.
+`model` is a name that an administrator gave, `domain` one that a batch may have created, so that the number of series
+with it is capped; a request's own words never become a label.
 """
+
+from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -11,6 +13,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 # From a fifth of a millisecond (a digit on one processor) to 10 s (a large batch on a slow device).
 _SECONDS = (0.0002, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+DOMAINS_SHOWN = 100
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -46,7 +49,17 @@ class Metrics:
             "foreoptic_activations", "Attempts to swap a version.", ["model", "outcome"], registry=own
         )
         self.worker_starts = Counter("foreoptic_worker_starts", "Starts of the worker process.", registry=own)
+        self._shown_active: set[tuple[str, str]] = set()
         self.ready = Gauge("foreoptic_ready", "1 while /readyz says yes.", registry=own)
+
+    def show_active(self, versions: Mapping[tuple[str, str], int]) -> None:
+        """The version of every (model, domain), up to DOMAINS_SHOWN: batches create domains, series cost memory."""
+        shown = dict(sorted(versions.items())[:DOMAINS_SHOWN])
+        for gone in self._shown_active - set(shown):
+            self.active.remove(*gone)
+        for (model, domain), number in shown.items():
+            self.active.labels(model, domain).set(number)
+        self._shown_active = set(shown)
 
     def render(self) -> bytes:
         """The text that Prometheus scrapes."""

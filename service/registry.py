@@ -206,6 +206,7 @@ class Registry:
                 after = domains.find(connection, model, domain)
             assert after is not None
             self._swap(after, version)
+            self._metrics.show_active({key: active.champion.number for key, active in self._active.items()})
         return after
 
     def refresh(self) -> None:
@@ -223,6 +224,7 @@ class Registry:
             self._active = {key: active for key, active in self._active.items() if key in wanted}
             for domain_row in domain_rows:
                 self._follow(domain_row)
+            self._metrics.show_active({key: active.champion.number for key, active in self._active.items()})
 
     # Steps of the above.
 
@@ -272,7 +274,6 @@ class Registry:
         key = row.model, row.name
         before = self._active.get(key)
         self._active = {**self._active, key: _Active(row, version)}
-        self._metrics.active.labels(row.model, row.name).set(version.number)
         if before is None or before.champion.number != version.number:
             logger.info("version active", model=row.model, domain=row.name, version=version.number)
 

@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     threads: int = Field(os.cpu_count() or 1, ge=1, description="Threads of one onnxruntime session.")
     micro_batch_images: int = Field(32, ge=1, description="Most images in one run of the frozen model.")
     queue_limit_images: int = Field(512, ge=1, description="Images that may wait; more are refused with 503.")
+    domain_limit: int = Field(1000, ge=1, description="Most domains of one model; batches create them.")
     pinned_versions: int = Field(16, ge=1, description="Versions kept loaded because a request named them.")
 
     predict_body_bytes: int = Field(8 * MIB, ge=1, description="Largest predict or infer body.")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from service.database.tables import domains
 
@@ -39,6 +39,12 @@ class DomainRow:
 def add(connection: Connection, row: DomainRow) -> None:
     """Create a domain; it must not exist."""
     connection.execute(insert(domains).values(**vars(row)))
+
+
+def count(connection: Connection, model: str) -> int:
+    """How many domains a model has."""
+    query = select(func.count()).select_from(domains).where(domains.c.model == model)
+    return int(connection.execute(query).scalar_one())
 
 
 def find(connection: Connection, model: str, name: str) -> DomainRow | None:

@@ -33,6 +33,10 @@ class AdaptationOff(Exception):
     """The domain's mode is off."""
 
 
+class TooManyDomains(Exception):
+    """The batch names a new domain, and the model has as many as it may have."""
+
+
 class KeyReused(Exception):
     """The idempotency key was used for another request."""
 
@@ -69,18 +73,21 @@ class Submission:
         seed: fixes how batches are split; random where None, so that nobody who posts can foresee the split.
     """
 
-    def __init__(self, database: Database, queue: JobQueue, jobs_dir: Path, *, limit: int, seed: int | None) -> None:
+    def __init__(
+        self, database: Database, queue: JobQueue, jobs_dir: Path, *, limit: int, domain_limit: int, seed: int | None
+    ) -> None:
         self._database = database
         self._queue = queue
         self._jobs_dir = jobs_dir
         self._limit = limit
+        self._domain_limit = domain_limit
         self._seed = seed
 
     def accept(self, batch: PostedBatch) -> JobRow:
         """Take a batch; the same key with the same content gives the job that it made the first time.
 
         Raises:
-            QueueFull, AdaptationOff, KeyReused, NoSpace: nothing was accepted.
+            QueueFull, AdaptationOff, TooManyDomains, KeyReused, NoSpace: nothing was accepted.
         """
         key = sha256_hex(f"{batch.model}/{batch.domain}/{batch.key}".encode()) if batch.key is not None else None
         if key is not None and (known := self._known(key, batch)) is not None:
@@ -140,6 +147,8 @@ class Submission:
                 raise QueueFull(f"{waiting} jobs wait already, at most {self._limit} may")
             domain = domains.find(connection, row.model, row.domain)
             if domain is None:
+                if domains.count(connection, row.model) >= self._domain_limit:
+                    raise TooManyDomains(f"the model has {self._domain_limit} domains already; delete one first")
                 domains.add(connection, DomainRow(row.model, row.domain))
             elif domain.mode == Mode.OFF:
                 raise AdaptationOff(f"domain '{row.domain}' takes no batches: its mode is off")

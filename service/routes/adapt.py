@@ -20,7 +20,7 @@ from service.database.jobs import FINISHED, JobRow, State
 from service.errors import Conflict, Malformed, NotFound, StoreFull, TooManyJobs, Unprocessable, of_input
 from service.jobs.methods import known_methods
 from service.jobs.settlement import Overtaken
-from service.jobs.submission import AdaptationOff, KeyReused, NoSpace, PostedBatch, QueueFull
+from service.jobs.submission import AdaptationOff, KeyReused, NoSpace, PostedBatch, QueueFull, TooManyDomains
 from service.resources import Adaptation
 from service.wire import read_body
 
@@ -132,7 +132,7 @@ async def _accepted(accept: Callable[[], JobRow]) -> JobRow:
         raise TooManyJobs(str(error), retry_after_s=RETRY_AFTER_S) from error
     except KeyReused as error:
         raise Unprocessable(str(error)) from error
-    except AdaptationOff as error:
+    except (AdaptationOff, TooManyDomains) as error:
         raise Conflict(str(error)) from error
     except NoSpace as error:
         raise StoreFull("the batch cannot be stored: the disk is full; nothing was accepted") from error

@@ -61,6 +61,8 @@ def put_domain(
     with context.database.write() as connection:
         row = domains.find(connection, model, domain)
         if row is None:
+            if domains.count(connection, model) >= context.settings.domain_limit:
+                raise Conflict(f"the model has {context.settings.domain_limit} domains already; delete one first")
             row = DomainRow(model, domain, settings.mode, settings.canary_share)
             domains.add(connection, row)
             response.status_code = 201

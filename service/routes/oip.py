@@ -16,6 +16,7 @@ from service.answering import choose, compute, domain_of, provenance, provenance
 from service.context import Context, Ctx
 from service.contract.errors import InputError, WrongShape
 from service.contract.input_spec import InputSpec
+from service.database import versions
 from service.database.domains import DEFAULT
 from service.engine.pipeline import IDENTITY, Answer
 from service.engine.session import Array, Float
@@ -177,10 +178,12 @@ async def model_metadata(context: Ctx, model: str, version: str | None = None) -
     served = context.model(model)
     if version is not None:
         await choose(context, model, DEFAULT, version)
+    with context.database.read() as connection:
+        numbers = [row.number for row in versions.of_model(connection, served.row.frozen_sha256)]
     spec, output = served.manifest.input, served.manifest.output
     return {
         "name": model,
-        "versions": [str(IDENTITY)] if version is None else [version],
+        "versions": [version] if version is not None else [str(number) for number in (IDENTITY, *reversed(numbers))],
         "platform": PLATFORM,
         "inputs": [{"name": spec.name, "datatype": "FP32", "shape": [-1, *spec.shape]}],
         "outputs": [{"name": output.name, "datatype": "FP32", "shape": [-1, output.classes]}],

@@ -22,7 +22,7 @@ from service.jobs import queue
 from service.jobs.queue import JobQueue
 from service.jobs.runner import LOG, TrainerFailed, TrainerKilled, TrainerTimeout, Unwanted, run_trainer
 from service.jobs.settlement import Settlement
-from service.jobs.submission import AdaptationOff, KeyReused, PostedBatch, QueueFull, Submission
+from service.jobs.submission import AdaptationOff, KeyReused, PostedBatch, QueueFull, Submission, TooManyDomains
 from service.jobs.worker import Worker
 from service.metrics import Metrics
 from service.registry import Registry
@@ -42,7 +42,7 @@ class Shop:
         install(tiny, self.database, self.store)
         self.sha256 = tiny.manifest.frozen_sha256
         self.queue = JobQueue(self.database)
-        self.submission = Submission(self.database, self.queue, settings.jobs_dir, limit=3, seed=7)
+        self.submission = Submission(self.database, self.queue, settings.jobs_dir, limit=3, domain_limit=2, seed=7)
         self.worker = Worker(self.database, self.store, settings.jobs_dir, timeout_s=120, attempts=2, threads=2)
         self.registry = Registry(self.database, self.store, Metrics(), threads=1, micro_batch=2, pinned=2)
         self.registry.refresh()
@@ -242,6 +242,13 @@ def test_the_first_batch_creates_its_domain(shop) -> None:
 
     with shop.database.read() as connection:
         assert domains.find(connection, TINY, "night") == DomainRow(TINY, "night")
+
+
+def test_batches_cannot_create_domains_without_end(shop) -> None:
+    shop.submission.accept(shop.batch(domain="second"))
+
+    with pytest.raises(TooManyDomains):
+        shop.submission.accept(shop.batch(domain="third"))
 
 
 def test_a_sweep_removes_what_was_finished_and_keeps_what_waits(shop) -> None:

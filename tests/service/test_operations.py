@@ -18,6 +18,17 @@ def test_a_domain_is_created_configured_and_deleted(service) -> None:
     assert (deleted.status_code, service.http.get(path).status_code) == (204, 404)
 
 
+def test_the_series_of_a_domain_go_with_it(service) -> None:
+    path = f"/v1/models/{TINY}/domains/night"
+    series = f'foreoptic_active_version{{domain="night",model="{TINY}"}}'
+    service.http.put(path, json={})
+    before = series in service.http.get("/metrics").text
+
+    service.http.delete(path)
+
+    assert (before, series in service.http.get("/metrics").text) == (True, False)
+
+
 def test_the_default_domain_cannot_be_deleted(service) -> None:
     assert service.http.delete(DOMAIN).status_code == 409
 
