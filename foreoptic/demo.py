@@ -13,49 +13,28 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from io import BytesIO
 from os import environ
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-from sklearn.datasets import load_digits
 from sklearn.svm import SVC
 
 from foreoptic import show
 from foreoptic.client import Client
 from foreoptic.demo_report import draw_report
+from foreoptic.demo_target import Target, load_target, png
 from foreoptic.following import follow_job, zip_of
 from service.contract.digest import sha256_hex
 from service.settings import Settings, shipped_models
 
 MODEL = "digits"
-POSTED = 512
 CALLERS = 8
 ADAPTATION_LIMIT_S = 120.0
-LEVELS = 16
-"""Grey levels of a scanned 8x8 digit are counts of ink from 0 to 16."""
 
 
 class DemoError(Exception):
     """The demo cannot go on; the message says where to look."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """Digits of other writers from another scanner (UCI optdigits, in scikit-learn), cut in two by the seed.
-
-    Attributes:
-        posted, measured: (n, 8, 8) uint8; what the service is adapted to, and what accuracy is counted on.
-        posted_labels, measured_labels: (n,), for the yardstick and for counting.
-    """
-
-    posted: NDArray[np.uint8]
-    posted_labels: NDArray[np.int64]
-    measured: NDArray[np.uint8]
-    measured_labels: NDArray[np.int64]
 
 
 @dataclass
@@ -104,16 +83,6 @@ def run_demo(settings: Settings, *, seed: int, keep: bool, as_json: bool) -> Non
     print_result(result, timings, report)
     if keep:
         print_calls(url, process.pid, home, target)
-
-
-def load_target(seed: int) -> Target:
-    """The images as pixels, 512 to post and 1,285 to count on."""
-    digits = load_digits()
-    images = np.round(digits.images * (255 / LEVELS)).astype(np.uint8)
-    labels = digits.target.astype(np.int64)
-    order = np.random.default_rng(seed).permutation(len(images))
-    posted, measured = order[:POSTED], order[POSTED:]
-    return Target(images[posted], labels[posted], images[measured], labels[measured])
 
 
 def start_service(home: Path, seed: int, *, detached: bool) -> tuple[subprocess.Popen[str], str]:
@@ -176,13 +145,6 @@ def accuracy(client: Client, target: Target) -> float:
 
     with ThreadPoolExecutor(CALLERS) as pool:
         return 100.0 * float(np.mean(list(pool.map(hit, range(len(target.measured))))))
-
-
-def png(image: NDArray[np.uint8]) -> bytes:
-    """One grey picture as PNG."""
-    buffer = BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def print_result(result: dict[str, Any], timings: Timings, report: Path) -> None:

@@ -1,7 +1,7 @@
 """The demo's picture: what the camera sent, what the frozen model saw, and what it was worth."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 
@@ -15,16 +15,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from foreoptic.client import Client
+from foreoptic.demo_target import Target
 from service.contract.input_spec import InputSpec
 from service.contract.pictures import to_pixels
-
-if TYPE_CHECKING:
-    from foreoptic.demo import Target
 
 SHOWN = 10
 
 
-def draw_report(path: Path, client: Client, target: "Target", result: dict[str, Any]) -> Path:
+def draw_report(path: Path, client: Client, target: Target, result: dict[str, Any]) -> Path:
     """Draw and save; the corrected images come from the corrector that a device would pull."""
     spec = InputSpec.model_validate(client.model()["input"])
     # One image of each class, so that nobody has to wonder whether they were picked.

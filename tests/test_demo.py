@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from foreoptic.demo import POSTED, load_target
+from foreoptic.demo_target import POSTED, load_target
 
 
 @pytest.fixture(scope="module")
