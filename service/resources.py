@@ -1,6 +1,7 @@
 """The JSON documents of the native interface."""
 
 import json
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,7 +48,7 @@ class Adaptation(BaseModel):
     @classmethod
     def of(cls, row: JobRow) -> "Adaptation":
         """The resource of a row."""
-        verdict = Verdict.model_validate_json(row.verdict) if row.verdict else None
+        verdict = _shown(Verdict.model_validate_json(row.verdict)) if row.verdict else None
         return cls(
             id=row.id,
             model=row.model,
@@ -136,6 +137,12 @@ def model_resource(manifest: ModelManifest, *, correction_enabled: bool, domains
         "correction_enabled": correction_enabled,
         "domains": domains,
     }
+
+
+def _shown(verdict: Verdict) -> Verdict:
+    """The verdict without numbers that JSON cannot carry."""
+    finite = {name: value for name, value in verdict.numbers.items() if math.isfinite(value)}
+    return verdict.model_copy(update={"numbers": finite})
 
 
 def moment(seconds: float) -> datetime:

@@ -4,6 +4,7 @@ A frozen model or a corrector is never loaded from a path: what was hashed is wh
 """
 
 import os
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ def write_bundle(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -
         DigestMismatch: `manifest.files` does not describe `files`.
         FileExistsError: the folder is already there.
     """
-    if manifest.files != describe(files):
+    if MANIFEST in files or manifest.files != describe(files):
         raise DigestMismatch("the manifest does not describe the files to be written")
     folder.mkdir(parents=True)
     raw = manifest.to_bytes()
@@ -82,9 +83,12 @@ def write_synced(path: Path, content: bytes) -> None:
 
 def replace_synced(path: Path, content: bytes) -> None:
     """Put a file in place as a whole: a reader sees the old bytes or the new, a power cut leaves one of them."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    write_synced(temporary, content)
-    temporary.replace(path)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        write_synced(temporary, content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 

@@ -3,13 +3,12 @@
 *Full* fingerprints are made from source images. *Batchnorm* ones come from the BatchNormalization nodes alone: they
 hold means and variances, and `Fingerprint.missing()` says what cannot be done with them.
 
-File format: an uncompressed .npz without pickles; `header` holds canonical JSON, every array has a name as in `_ARRAYS`
-or `tap<i>.<field>`.
+File format: an uncompressed .npz without pickles; `header` holds canonical JSON, every other array is named for the
+part and field that it belongs to, as in `tap0.mean`.
 """
 
 import io
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
@@ -142,7 +141,7 @@ class Fingerprint:
         if self.reference is not None:
             arrays |= _named("reference", self.reference)
         buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)
+        np.savez(buffer, allow_pickle=False, **{name: np.ascontiguousarray(array) for name, array in arrays.items()})
         return buffer.getvalue()
 
     @classmethod
@@ -170,7 +169,10 @@ class Fingerprint:
                 pixels=PixelStatistics(**_part(arrays, "pixels")) if header["pixels"] else None,
                 reference=ReferenceLoss(**_part(arrays, "reference")) if header["reference"] else None,
             )
-        except (KeyError, TypeError, ValueError, OSError, zipfile.BadZipFile) as error:
+        except FingerprintError:
+            raise
+        # A damaged archive comes out of zipfile and numpy as any of a dozen types.
+        except Exception as error:
             raise FingerprintError("the fingerprint file is damaged; register the model again") from error
 
 

@@ -42,6 +42,8 @@ class InputSpec(BaseModel):
                 raise ValueError(f"{label} has {len(values)} values; give 1 or {channels} (one a channel)")
         if min(self.std) <= 0:
             raise ValueError(f"std is {self.std}; every value must be positive")
+        if not np.isfinite([*self.bounds, *self.mean, *self.std]).all():
+            raise ValueError("bounds, mean and std must be finite")
         if self.bounds[0] >= self.bounds[1]:
             raise ValueError(f"bounds are {self.bounds}; the first must be below the second")
         return self
@@ -66,9 +68,12 @@ class InputSpec(BaseModel):
         """Pixels (n, C, H, W) uint8 to the model's tensor (n, C, H, W) float32.
 
         Raises:
+            WrongDtype: not uint8.
             WrongShape: the item shape is not the model's.
             WrongCount: there is no item.
         """
+        if pixels.dtype != np.uint8:
+            raise WrongDtype(f"pixels are uint8, got {pixels.dtype}")
         self._check_shape(pixels.shape)
         low, high = self.bounds
         mean, std = self._normalisation()

@@ -56,7 +56,7 @@ class Progress(BaseModel):
 class JobOutcome(BaseModel):
     """What came out: a verdict, or a problem that the batch caused."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
 
     verdict: Verdict | None = None
     problem: str | None = None

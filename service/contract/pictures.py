@@ -1,7 +1,6 @@
 """PNG and JPEG bytes to pixels of the frozen model's size: the one decoder of service and trainer."""
 
 import io
-import warnings
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,9 @@ from service.contract.errors import DamagedPicture, TooManyPixels, UnknownFormat
 from service.contract.input_spec import InputSpec
 
 FORMATS = ("PNG", "JPEG")
+# Pillow warns of large pictures between its limit and twice that; our own cap lies below, and is compared first.
+Image.MAX_IMAGE_PIXELS = None
+SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 MODES = {1: "L", 3: "RGB"}
 
 
@@ -27,15 +29,14 @@ def decode_picture(content: bytes, spec: InputSpec, *, max_pixels: int) -> NDArr
     if spec.channels not in MODES:
         raise UnknownFormat(f"the model takes {spec.channels} channels, pictures have 1 or 3; send a tensor instead")
     try:
-        with warnings.catch_warnings():
-            # A file just under Pillow's own limit only warns; our cap below it is the one that counts.
-            warnings.simplefilter("ignore")
-            return to_pixels(_open(content, spec, max_pixels), spec)
+        return to_pixels(_open(content, spec, max_pixels), spec)
     except UnreadablePicture:
         raise
     except Image.DecompressionBombError as error:
         raise TooManyPixels(f"the picture is larger than the {max_pixels} pixels accepted") from error
     except UnidentifiedImageError as error:
+        if content.startswith(SIGNATURES):
+            raise DamagedPicture("the picture ends within its header") from error
         raise UnknownFormat("the content is neither a PNG nor a JPEG picture") from error
     # Pillow reports damage through many unrelated types: OSError, SyntaxError, ValueError, struct.error, EOFError.
     except Exception as error:
@@ -54,6 +55,9 @@ def _open(content: bytes, spec: InputSpec, max_pixels: int) -> Image.Image:
 def to_pixels(image: Image.Image, spec: InputSpec) -> NDArray[np.uint8]:
     """An opened picture as pixels (C, H, W) uint8: converted to grey or RGB and stretched bilinearly."""
     height, width = spec.size
+    if image.mode.startswith("I"):
+        # 16-bit grey: Pillow's own conversion clips at 255 instead of dividing.
+        image = image.point(lambda level: level / 257).convert("L")
     converted = image.convert(MODES[spec.channels])
     if converted.size != (width, height):
         converted = converted.resize((width, height), Image.Resampling.BILINEAR)

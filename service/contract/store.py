@@ -33,21 +33,31 @@ class LocalStore:
 
         Raises:
             StoreError: the disk is full or refuses; nothing half-written is visible.
+            DigestMismatch: the bundle is not what it says it is.
         """
         final = self._root / bundle.digest
         staging = self._root / f"{STAGING}{uuid.uuid4().hex}"
         try:
             if final.is_dir():
                 return bundle.digest
-            write_bundle(staging, bundle.manifest, bundle.files)
-            staging.rename(final)
+            if write_bundle(staging, bundle.manifest, bundle.files) != bundle.digest:
+                raise DigestMismatch(f"the bundle claims digest {bundle.digest[:12]}, its manifest has another")
+            self._place(staging, final)
             sync_folder(self._root)
         except OSError as error:
+            raise StoreError(f"the store cannot keep bundle {bundle.digest[:12]}: {error.strerror}") from error
+        finally:
             shutil.rmtree(staging, ignore_errors=True)
-            # A concurrent publisher of the same content may have won the rename: then the bundle is there.
-            if not final.is_dir():
-                raise StoreError(f"the store cannot keep bundle {bundle.digest[:12]}: {error.strerror}") from error
         return bundle.digest
+
+    @staticmethod
+    def _place(staging: Path, final: Path) -> None:
+        try:
+            staging.rename(final)
+        except OSError:
+            # A concurrent publisher of the same content may have won: then the bundle is there.
+            if not final.is_dir():
+                raise
 
     def read(self, digest: str, kind: type[M]) -> Bundle[M]:
         """Read and verify a bundle.

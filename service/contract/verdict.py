@@ -47,7 +47,8 @@ class Forecast(BaseModel):
 class Verdict(BaseModel):
     """The gate's answer: decision, reasons, every number it looked at, and the forecast if there is one."""
 
-    model_config = ConfigDict(frozen=True)
+    # "constants": a number that came out infinite must be readable as such afterwards.
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
 
     decision: Decision
     reasons: tuple[Reason, ...]

@@ -1,13 +1,12 @@
 """From a verified bundle to something that runs: load, rehearse, warm. Nothing unrehearsed is ever served."""
 
 import io
-import zipfile
 
 import numpy as np
 
 from service.contract.bundle import Bundle
 from service.contract.digest import sha256_hex
-from service.contract.errors import FrozenMismatch, GoldenMismatch
+from service.contract.errors import FrozenMismatch, GoldenMismatch, MissingFile
 from service.contract.manifest import CorrectorManifest, ModelManifest
 from service.engine.pipeline import Version
 from service.engine.session import Float, OnnxSession, SessionError
@@ -24,6 +23,8 @@ def load_frozen(bundle: Bundle[ModelManifest], *, threads: int) -> OnnxSession:
         FrozenMismatch: the bytes are not the model that the manifest names.
         SessionError: onnxruntime refuses it, or its output is not the one that the manifest names.
     """
+    if MODEL_FILE not in bundle.files:
+        raise MissingFile(f"a model's bundle needs {MODEL_FILE}")
     content = bundle.files[MODEL_FILE]
     if sha256_hex(content) != bundle.manifest.frozen_sha256:
         raise FrozenMismatch(f"{MODEL_FILE} is not the frozen model {bundle.manifest.frozen_sha256[:12]}")
@@ -37,6 +38,7 @@ def rehearse(bundle: Bundle[CorrectorManifest], number: int, model: ModelManifes
     """A corrector, loaded and shown to repeat its golden answers.
 
     Raises:
+        MissingFile: the bundle lacks the graph or its golden vectors.
         FrozenMismatch: it was fitted for another frozen model or another input.
         GoldenMismatch: its answers differ from the recorded ones by more than the bundle's tolerance.
         SessionError: onnxruntime refuses it.
@@ -48,6 +50,9 @@ def rehearse(bundle: Bundle[CorrectorManifest], number: int, model: ModelManifes
         )
     if manifest.input.shape != model.input.shape:
         raise FrozenMismatch(f"the corrector takes {manifest.input.shape}, the frozen model {model.input.shape}")
+    missing = {CORRECTOR_FILE, GOLDEN_FILE} - set(bundle.files)
+    if missing:
+        raise MissingFile(f"a corrector's bundle needs {', '.join(sorted(missing))}")
     session = OnnxSession(bundle.files[CORRECTOR_FILE], threads=threads)
     inputs, expected = read_golden(bundle.files[GOLDEN_FILE])
     if inputs.shape[1:] != model.input.shape or len(inputs) == 0:
@@ -72,7 +77,8 @@ def read_golden(content: bytes) -> tuple[Float, Float]:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             inputs, outputs = archive["x"], archive["y"]
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+    # A damaged archive comes out of zipfile and numpy as any of a dozen types.
+    except Exception as error:
         raise GoldenMismatch("the golden file cannot be read") from error
     if inputs.dtype != np.float32 or outputs.dtype != np.float32:
         raise GoldenMismatch("golden vectors must be float32")
