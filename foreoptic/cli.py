@@ -6,6 +6,7 @@ torch is loaded only by the commands that fit.
 from pathlib import Path
 from typing import Annotated, Any
 
+import httpx
 import typer
 from pydantic import ValidationError
 
@@ -36,6 +37,8 @@ def main() -> None:
     """Entry point: what a person can mend is one line, not a stack trace."""
     try:
         app()
+    except httpx.HTTPError as error:
+        raise SystemExit(show.fail(f"the service does not answer: {error}; is it running?").exit_code) from error
     except (ContractError, ServiceError) as error:
         raise SystemExit(show.fail(str(error)).exit_code) from error
 

@@ -11,6 +11,8 @@ from service.contract.job import JobSpec, Progress
 from service.contract.verdict import Verdict
 from service.settings import Settings
 from trainer.datasets import DatasetError, load_dataset
+from trainer.export import ExportError
+from trainer.frozen import FrozenError
 from trainer.plugins import UnknownMethod
 from trainer.run import Clock, fit
 
@@ -40,7 +42,7 @@ def fit_file(
                 advance(progress.share, progress.step)
 
             verdict, fitted = fit(job, bundle, images, None, report, Clock())
-    except (DatasetError, UnknownMethod) as error:
+    except (DatasetError, ExportError, FrozenError, UnknownMethod, ValueError) as error:
         raise fail(str(error)) from error
     write_bundle(output, fitted.manifest, fitted.files)
     return verdict

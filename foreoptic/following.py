@@ -62,7 +62,7 @@ def follow_job(client: Client, job_id: str, *, limit_s: float = math.inf) -> dic
     with progress_bar() as advance:
         share = 0.0
         for event in client.follow(job_id):
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or event.get("state") == "awaiting_approval":
                 break
             share = max(share, event.get("progress", 0.0))
             advance(share, event.get("step") or event.get("state", ""))

@@ -10,7 +10,7 @@ from service.contract.errors import ContractError
 from service.database.domains import DEFAULT
 from service.engine.pipeline import IDENTITY, Answer
 from service.engine.session import Float, SessionError
-from service.errors import INTERNAL, Malformed, NotFound, Unavailable
+from service.errors import Internal, Malformed, NotFound, Unavailable
 from service.registry import Handle, Unknown
 from service.serving import Closed, Overloaded
 from service.wire import Scope, header
@@ -61,7 +61,7 @@ async def compute(context: Context, handle: Handle, rows: Float) -> Answer:
     except Closed as error:
         raise Unavailable("the service is stopping; try again shortly", retry_after_s=RETRY_AFTER_S) from error
     except SessionError as error:
-        raise INTERNAL from error
+        raise Internal from error
 
 
 def provenance(handle: Handle, answer: Answer) -> dict[str, Any]:

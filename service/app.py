@@ -8,6 +8,8 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
@@ -17,7 +19,7 @@ from service.contract.store import LocalStore
 from service.database.engine import Database
 from service.database.migrate import migrate
 from service.edge import Edge, HotRoute
-from service.errors import INTERNAL, Problem, Unprocessable, of_status
+from service.errors import Malformed, Problem, StoreFull, Unavailable, Unprocessable, of_status
 from service.jobs import queue
 from service.jobs.queue import JobQueue
 from service.jobs.settlement import Settlement
@@ -52,7 +54,8 @@ def create_app(settings: Settings) -> Edge:
     app.add_exception_handler(Problem, _render_problem)
     app.add_exception_handler(RequestValidationError, _render_invalid)
     app.add_exception_handler(HTTPException, _render_status)
-    app.add_exception_handler(Exception, _render_defect)
+    app.add_exception_handler(OperationalError, _render_database)
+    app.add_exception_handler(PoolTimeout, _render_database)
     return Edge(app, HOT, context)
 
 
@@ -97,6 +100,7 @@ def _build(settings: Settings) -> Context:
         submission=submission,
         settlement=Settlement(database, registry),
         supervisor=Supervisor(settings, metrics),
+        intake=asyncio.Semaphore(1),
     )
 
 
@@ -153,15 +157,21 @@ async def _render_problem(_request: Request, error: Exception) -> Response:
 
 async def _render_invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    if any(item["type"] == "json_invalid" for item in error.errors()):
+        return _problem(Malformed("the body is not JSON"))
     places = sorted({".".join(str(part) for part in item["loc"]) for item in error.errors()})
     return _problem(Unprocessable(f"the request does not fit: see {', '.join(places)} in /openapi.json"))
 
 
 async def _render_status(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _problem(of_status(error.status_code))
+    response = _problem(of_status(error.status_code))
+    response.headers.update(error.headers or {})
+    return response
 
 
-async def _render_defect(request: Request, error: Exception) -> Response:
-    logger.error("request failed", request_id=request.scope["state"]["request_id"], exc_info=error)
-    return _problem(INTERNAL)
+async def _render_database(_request: Request, error: Exception) -> Response:
+    if "disk is full" in str(error):
+        return _problem(StoreFull("the disk is full; nothing was changed"))
+    logger.error("database not available", reason=type(error).__name__)
+    return _problem(Unavailable("the database is busy; try again shortly", retry_after_s=1))

@@ -6,6 +6,7 @@ compared, never used.
 
 import csv
 import io
+import math
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,11 +33,15 @@ class Caps:
     Attributes:
         images: fewest and most images.
         bytes: most bytes after inflating.
+        tensor_bytes: most bytes of all images as the model's float32.
+        json_bytes: most bytes of a batch as JSON, which costs many times its size while it is read.
         pixels: most pixels of one picture.
     """
 
     images: tuple[int, int]
     bytes: int
+    tensor_bytes: int
+    json_bytes: int
     pixels: int
 
 
@@ -93,13 +98,16 @@ def _read_zip(body: bytes, spec: InputSpec, labels: tuple[str, ...], caps: Caps)
         pictures = [name for name in names if name.lower().endswith(PICTURE_SUFFIXES)]
         if not pictures:
             raise Malformed(f"the zip holds no file ending in {', '.join(PICTURE_SUFFIXES)}")
+        _check_cost(len(pictures), math.prod(spec.shape), caps)
         pixels = [decode_picture(_member(archive, name), spec, max_pixels=caps.pixels) for name in pictures]
         table = _member(archive, LABELS_FILE) if LABELS_FILE in names else None
     given = None if table is None else _checked_labels(_labels_of(table, pictures, labels), len(pictures), len(labels))
     return Batch(spec.from_pixels(np.stack(pixels)), given)
 
 
-def _read_tensor(body: bytes, spec: InputSpec, _labels: tuple[str, ...], _caps: Caps) -> Batch:
+def _read_tensor(body: bytes, spec: InputSpec, _labels: tuple[str, ...], caps: Caps) -> Batch:
+    if len(body) > caps.json_bytes:
+        raise TooLarge(f"a JSON batch has at most {caps.json_bytes} bytes; send application/x-npy")
     try:
         request = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -110,7 +118,7 @@ def _read_tensor(body: bytes, spec: InputSpec, _labels: tuple[str, ...], _caps: 
         tensor = request["inputs"][0]
         kind = {"FP32": np.float32, "UINT8": np.uint8}[tensor["datatype"]]
         with np.errstate(over="ignore"):
-            array = np.asarray(tensor["data"], dtype=kind).reshape(tensor["shape"])
+            array = np.asarray(tensor["data"], dtype=kind).reshape([max(0, side) for side in tensor["shape"]])
     except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
         raise Malformed('a JSON batch holds {"inputs": [{"datatype": "FP32" or "UINT8", "shape", "data"}]}') from error
     return Batch(spec.from_array(array), None)
@@ -131,20 +139,34 @@ def _array(content: bytes) -> NDArray[Any]:
         version = np.lib.format.read_magic(stream)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
         shape, fortran_order, dtype = read(stream)
-        if dtype.hasobject:
-            raise Malformed("the array holds Python objects; send numbers")
+        if dtype.kind not in "fiu":
+            raise Malformed("the array holds something other than numbers")
+        if not all(type(side) is int and side >= 0 for side in shape):
+            raise Malformed("the array announces a shape that none can have")
         flat = np.frombuffer(content, dtype=dtype, offset=stream.tell())
         array = flat.reshape(shape, order="F" if fortran_order else "C")
-    except (KeyError, ValueError, SyntaxError, OverflowError) as error:
+    except Malformed:
+        raise
+    # The header is a Python literal: what numpy raises on a hostile one is not a closed list.
+    except Exception as error:
         raise Malformed("the array is damaged or no .npy file") from error
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
 def _capped(array: NDArray[Any], caps: Caps) -> NDArray[Any]:
-    """Refuse too many images before they are converted to the model's wider type."""
-    if array.ndim and len(array) > caps.images[1]:
-        raise TooLarge(f"the batch has {len(array)} images; at most {caps.images[1]} are accepted")
+    """Refuse too much before it is converted to the model's wider type."""
+    _check_cost(len(array) if array.ndim else 0, math.prod(array.shape[1:]), caps)
     return array
+
+
+def _check_cost(images: int, values: int, caps: Caps) -> None:
+    """Compare the number of images, and what they become as float32, with the caps."""
+    if images > caps.images[1]:
+        raise TooLarge(f"the batch has {images} images; at most {caps.images[1]} are accepted")
+    if 4 * images * values > caps.tensor_bytes:
+        raise TooLarge(
+            f"the batch takes {4 * images * values} bytes as float32; at most {caps.tensor_bytes} are accepted"
+        )
 
 
 def _open_zip(body: bytes, *, most_entries: int, most_bytes: int) -> zipfile.ZipFile:
@@ -156,6 +178,8 @@ def _open_zip(body: bytes, *, most_entries: int, most_bytes: int) -> zipfile.Zip
     entries = archive.infolist()
     if len(entries) > most_entries:
         raise TooLarge(f"the archive has {len(entries)} entries; at most {most_entries} are accepted")
+    if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries):
+        raise Malformed("the archive uses a compression other than deflate")
     inflated = sum(entry.file_size for entry in entries)
     if inflated > most_bytes:
         raise TooLarge(f"the archive inflates to {inflated} bytes; at most {most_bytes} are accepted")
@@ -163,12 +187,17 @@ def _open_zip(body: bytes, *, most_entries: int, most_bytes: int) -> zipfile.Zip
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """One entry; zipfile itself stops at the size that the directory announces."""
+    """One entry, inflated only as far as the directory announces: its word has been compared with the cap."""
+    announced = archive.getinfo(name).file_size
     try:
-        return archive.read(name)
+        with archive.open(name) as file:
+            content = file.read(announced + 1)
     # As above; an encrypted entry and an unknown compression come out as two more types.
     except Exception as error:
         raise Malformed("an entry of the archive is damaged or encrypted") from error
+    if len(content) != announced:
+        raise Malformed("an entry of the archive has another size than announced")
+    return content
 
 
 def _labels_of(table: bytes, pictures: list[str], labels: tuple[str, ...]) -> Labels:
@@ -182,7 +211,9 @@ def _labels_of(table: bytes, pictures: list[str], labels: tuple[str, ...]) -> La
     if missing:
         raise Unprocessable(f"{LABELS_FILE} has no line for {missing} of the {len(pictures)} pictures")
     words = [rows[name].strip() for name in pictures]
-    return np.array([known.get(word, int(word) if word.isascii() and word.isdigit() else -1) for word in words])
+    return np.array(
+        [known.get(word, int(word) if word.isascii() and word.isdigit() and len(word) < 10 else -1) for word in words]
+    )
 
 
 def _checked_labels(given: NDArray[Any], images: int, classes: int) -> Labels:

@@ -1,5 +1,6 @@
 """What a route needs, in one immutable value: made by `app.create_app`, reached through `request.app.state`."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -32,6 +33,7 @@ class Context:
     submission: Submission
     settlement: Settlement
     supervisor: Supervisor
+    intake: asyncio.Semaphore
 
     def model(self, name: str) -> ServedModel:
         """A loaded model, or the problem that there is none."""

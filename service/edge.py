@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from service import log
 from service.context import Context
-from service.errors import INTERNAL, MethodNotAllowed, Problem
+from service.errors import Internal, MethodNotAllowed, Problem, TooLarge
 from service.wire import Disconnected, Receive, Scope, Send, header, respond_problem
 
 logger = log.get(__name__)
@@ -20,6 +20,7 @@ logger = log.get(__name__)
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 OTHER = "other"
 CLIENT_CLOSED = 499
+SMALL_BODY_BYTES = 1 << 20
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -59,11 +60,20 @@ class Edge:
         scope.setdefault("state", {})["request_id"] = request_id
         started = time.perf_counter()
         outgoing = _Outgoing(send, request_id)
+        template = OTHER
         try:
             template = await self._dispatch(scope, receive, outgoing)
         except Disconnected:
-            template, outgoing.status = OTHER, outgoing.status or CLIENT_CLOSED
-        self._record(template, outgoing.status, time.perf_counter() - started, request_id)
+            outgoing.status = outgoing.status or CLIENT_CLOSED
+        except Problem as problem:
+            await respond_problem(outgoing, problem)
+        # The last line of defence: the client gets a problem, the log gets the rest.
+        except Exception:
+            logger.exception("request failed", request_id=request_id)
+            if outgoing.status == 0:
+                await respond_problem(outgoing, Internal())
+        finally:
+            self._record(template, outgoing.status, time.perf_counter() - started, request_id)
 
     async def _dispatch(self, scope: Scope, receive: Receive, outgoing: "_Outgoing") -> str:
         for route in self._hot:
@@ -72,6 +82,8 @@ class Edge:
                 names = {name: value for name, value in match.groupdict().items() if value is not None}
                 await self._answer_hot(route, names, scope, receive, outgoing)
                 return route.template
+        if not scope["path"].endswith("/adaptations"):
+            receive = _capped(scope, receive)
         await self._app(scope, receive, outgoing)
         return str(getattr(scope.get("route"), "path", OTHER))
 
@@ -84,13 +96,6 @@ class Edge:
             await route.handler(self.context, scope, receive, outgoing, names)
         except Problem as problem:
             await respond_problem(outgoing, problem)
-        except Disconnected:
-            raise
-        # The last line of defence: the client gets a problem, the log gets the rest.
-        except Exception:
-            logger.exception("request failed", request_id=scope["state"]["request_id"])
-            if outgoing.status == 0:
-                await respond_problem(outgoing, INTERNAL)
 
     def _record(self, template: str, status: int, seconds: float, request_id: str) -> None:
         metrics = self.context.metrics
@@ -101,6 +106,29 @@ class Edge:
         logger.info(
             "request", route=template, status=status, milliseconds=round(1000 * seconds, 2), request_id=request_id
         )
+
+
+def _capped(scope: Scope, receive: Receive) -> Receive:
+    """`receive` for the framework's routes, whose bodies are small JSON documents and which know no cap themselves.
+
+    Raises:
+        TooLarge: the body is announced larger than it may be.
+    """
+    too_large = TooLarge(f"the body is larger than the {SMALL_BODY_BYTES} bytes accepted here")
+    announced = header(scope, b"content-length")
+    if announced is not None and announced.isdigit() and int(announced[:20]) > SMALL_BODY_BYTES:
+        raise too_large
+    size = 0
+
+    async def count() -> MutableMapping[str, Any]:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > SMALL_BODY_BYTES:
+            raise too_large
+        return message
+
+    return count
 
 
 QUIET = ("/infer", "/predict", "/healthz", "/readyz", "/metrics", "/live", "/ready", "/adaptations/{job_id}")

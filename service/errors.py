@@ -108,7 +108,10 @@ class TooManyJobs(Problem):
 
 
 class Internal(Problem):
-    """A defect of ours."""
+    """A defect of ours; what it was is in the log, under the request id."""
+
+    def __init__(self) -> None:
+        super().__init__("something went wrong here; quote the X-Request-Id of this answer to whoever runs the service")
 
 
 class NotImplementedYet(Problem):
@@ -128,8 +131,6 @@ class StoreFull(Problem):
 
     status, kind, title = 507, "store-full", "Store full"
 
-
-INTERNAL = Internal("something went wrong here; quote the X-Request-Id of this answer to whoever runs the service")
 
 _INPUT: tuple[tuple[type[contract.InputError], type[Problem]], ...] = (
     (contract.UnknownFormat, UnsupportedType),
@@ -153,4 +154,4 @@ def of_status(status: int) -> Problem:
     }
     if status in known:
         return known[status]
-    return INTERNAL if status >= 500 else Malformed("the request cannot be read")
+    return Internal() if status >= 500 else Malformed("the request cannot be read")

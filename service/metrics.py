@@ -41,7 +41,6 @@ class Metrics:
         self.queued_images = Gauge("foreoptic_queued_images", "Images waiting.", ["model"], registry=own)
         self.shed = Counter("foreoptic_shed", "Requests refused because the queue was full.", ["model"], registry=own)
         self.jobs = Gauge("foreoptic_jobs", "Adaptation jobs by state.", ["state"], registry=own)
-        self.verdicts = Counter("foreoptic_verdicts", "Finished jobs.", ["model", "decision"], registry=own)
         self.active = Gauge(
             "foreoptic_active_version", "Version that serves a domain.", ["model", "domain"], registry=own
         )

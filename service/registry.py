@@ -140,9 +140,8 @@ class Registry:
         """
         handle = self.champion(model, domain)
         number = self._number(self._find_active(model, domain).row, version)
-        if not handle.model.row.correction_enabled or number == IDENTITY:
-            return replace(handle, version=UNCORRECTED)
-        return replace(handle, version=self.prepare(handle.model, number))
+        chosen = self.prepare(handle.model, number)
+        return replace(handle, version=chosen if handle.model.row.correction_enabled else UNCORRECTED)
 
     def prepare(self, model: ServedModel, number: int) -> Version:
         """A version of a model, verified, loaded, rehearsed and warm.
@@ -153,13 +152,14 @@ class Registry:
         """
         if number == IDENTITY:
             return UNCORRECTED
-        key = model.manifest.frozen_sha256, number
+        key = model.row.digest, number
+        # Without the lock: a request for a version that is loaded must not wait for an activation.
+        loaded = self._pinned.get(key)
+        if loaded is not None:
+            return loaded
         with self._writing:
-            if key in self._pinned:
-                self._pinned.move_to_end(key)
-                return self._pinned[key]
             with self._database.read() as connection:
-                row = versions.find(connection, *key)
+                row = versions.find(connection, model.manifest.frozen_sha256, number)
             if row is None:
                 raise Unknown(f"no version {number}; see /v1/models/{model.row.name}/versions")
             bundle = self._store.read(row.digest, CorrectorManifest)
@@ -234,11 +234,11 @@ class Registry:
         try:
             bundle = self._store.read(row.digest, ModelManifest)
             frozen = load_frozen(bundle, threads=self._threads)
+            shape = self._micro_batch, *bundle.manifest.input.shape
+            mixes = mixes_exactly(frozen, np.random.default_rng(0).random(shape, dtype=np.float32))
         except (ContractError, SessionError) as error:
             logger.error("model cannot be loaded", model=row.name, reason=str(error))
             return before
-        probe = np.random.default_rng(0).random((self._micro_batch, *bundle.manifest.input.shape), dtype=np.float32)
-        mixes = mixes_exactly(frozen, probe)
         logger.info("model loaded", model=row.name, frozen_sha256=row.frozen_sha256[:12], callers_share_runs=mixes)
         pipeline = Pipeline(frozen, mixes=mixes)
         return ServedModel(row, bundle.manifest, pipeline, frozen.outputs, frozen.options, mixes)

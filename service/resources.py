@@ -13,6 +13,9 @@ from service.database.domains import DomainRow
 from service.database.jobs import FINISHED, JobRow, State
 from service.database.versions import VersionRow
 
+LARGEST_VERSION = 2**31 - 1
+"""What the database's integers hold."""
+
 
 class ProblemResource(BaseModel):
     """Why a job failed, in the form of every other problem."""

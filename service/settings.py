@@ -41,6 +41,7 @@ class Settings(BaseSettings):
 
     predict_body_bytes: int = Field(8 * MIB, ge=1, description="Largest predict or infer body.")
     batch_body_bytes: int = Field(64 * MIB, ge=1, description="Largest adaptation body.")
+    batch_tensor_bytes: int = Field(512 * MIB, ge=1, description="Largest batch as the model's float32.")
     max_pixels: int = Field(4_000_000, ge=1, description="Largest picture, compared before it is decoded.")
     infer_max_images: int = Field(256, ge=1, description="Most images in one infer request.")
     adapt_min_images: int = Field(32, ge=4, description="Fewer cannot be split into parts that carry evidence.")

@@ -44,7 +44,9 @@ def test_the_commands_for_ones_own_model_work_in_their_order(desk) -> None:
     try:
         for line in own:
             if line == "foreoptic serve":
-                served = subprocess.Popen(shlex.split(line), stderr=subprocess.PIPE, text=True, cwd=desk, env=environment)
+                served = subprocess.Popen(
+                    shlex.split(line), stderr=subprocess.PIPE, text=True, cwd=desk, env=environment
+                )
                 url = next(word.rstrip(",") for row in served.stderr for word in row.split() if word.startswith("http"))
                 environment["FOREOPTIC_URL"] = url
                 continue

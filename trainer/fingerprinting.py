@@ -17,7 +17,7 @@ from trainer.frozen import FrozenModel
 from trainer.measure import measure
 
 MOST_IMAGES = 10_000
-REFERENCE_SIZES = (16, 32, 64, 128, 256, 512, 1024)
+REFERENCE_SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 REFERENCE_DRAWS = 100
 CDF_LEVELS = 256
 SPECTRUM_RINGS = 16
@@ -92,12 +92,17 @@ def _losses(
     count: int,
     draw: np.random.Generator,
 ) -> list[list[float]]:
-    """For each group of taps: mean and 95 % quantile over REFERENCE_DRAWS batches of `size` images."""
+    """For each group of taps: mean and 95 % quantile over REFERENCE_DRAWS batches of `size` images.
+
+    A batch of other images differs from the source statistics by its own error and by theirs, one drawn from the same
+    images by its own alone: the squared distance is raised by the ratio of both, (1 / size + 1 / count) / (1 / size).
+    """
+    raised = 1.0 + size / count
     drawn: list[list[float]] = [[], []]
     for _ in range(REFERENCE_DRAWS):
         batch = pool(take(moments, draw.integers(0, count, size)))
         for losses, names in zip(drawn, groups, strict=True):
-            losses.append(statistics_loss(batch, source, names))
+            losses.append(raised * statistics_loss(batch, source, names))
     return [[float(np.mean(losses)), float(np.quantile(losses, 0.95))] for losses in drawn]
 
 

@@ -1,12 +1,13 @@
 """Bundles kept under the name of their content. Publishing is one rename: a reader sees a whole bundle or none."""
 
 import shutil
+import time
 import uuid
 from pathlib import Path
 from typing import Protocol
 
 from service.contract.bundle import Bundle, M, read_bundle, sync_folder, write_bundle
-from service.contract.errors import DigestMismatch, StoreError
+from service.contract.errors import BundleError, DigestMismatch, StoreError
 
 STAGING = ".staging-"
 
@@ -39,7 +40,10 @@ class LocalStore:
         staging = self._root / f"{STAGING}{uuid.uuid4().hex}"
         try:
             if final.is_dir():
-                return bundle.digest
+                if self._is_whole(final, bundle):
+                    return bundle.digest
+                # Rotten on disk: the same content heals it.
+                shutil.rmtree(final)
             if write_bundle(staging, bundle.manifest, bundle.files) != bundle.digest:
                 raise DigestMismatch(f"the bundle claims digest {bundle.digest[:12]}, its manifest has another")
             self._place(staging, final)
@@ -69,14 +73,29 @@ class LocalStore:
         folder = self._root / digest
         if not folder.is_dir():
             raise StoreError(f"the store has no bundle {digest[:12]}")
-        bundle = read_bundle(folder, kind)
+        try:
+            bundle = read_bundle(folder, kind)
+        except OSError as error:
+            raise StoreError(f"bundle {digest[:12]} cannot be read: {error.strerror}") from error
         if bundle.digest != digest:
             raise DigestMismatch(f"the bundle under {digest[:12]} has digest {bundle.digest[:12]}")
         return bundle
 
-    def sweep(self) -> int:
-        """Remove what interrupted publishers left; call only while nobody publishes. Returns how many folders went."""
-        leftovers = [entry for entry in self._root.iterdir() if entry.name.startswith(STAGING)]
+    @staticmethod
+    def _is_whole(folder: Path, bundle: Bundle[M]) -> bool:
+        try:
+            return read_bundle(folder, type(bundle.manifest)).digest == bundle.digest
+        except BundleError:
+            return False
+
+    def sweep(self, *, older_than_s: float) -> int:
+        """Remove what interrupted publishers left that long ago; returns how many folders went.
+
+        A younger one may belong to somebody who is publishing right now.
+        """
+        latest = time.time() - older_than_s
+        staging = [entry for entry in self._root.iterdir() if entry.name.startswith(STAGING)]
+        leftovers = [entry for entry in staging if entry.stat().st_mtime <= latest]
         for entry in leftovers:
             shutil.rmtree(entry, ignore_errors=True)
         return len(leftovers)

@@ -22,6 +22,7 @@ class ReasonCode(StrEnum):
     CHAMPION_AS_GOOD = "champion_as_good"
     LOSS_RISES = "loss_rises"
     PREDICTIONS_COLLAPSED = "predictions_collapsed"
+    DOMAIN_CHANGED = "domain_changed"
     EVIDENCE_MISSING = "evidence_missing"
 
 

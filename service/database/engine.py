@@ -30,8 +30,10 @@ class Database:
         with self._engine.connect() as connection:
             if self._sqlite:
                 connection.exec_driver_sql("BEGIN")
-            yield connection
-            connection.rollback()
+            try:
+                yield connection
+            finally:
+                connection.rollback()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

@@ -39,7 +39,7 @@ FINISHED = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 
 @dataclass(frozen=True)
 class JobRow:
-    """One adaptation."""
+    """One adaptation; `generation` is the domain's when the fit began: what the verdict compared with."""
 
     id: str
     model: str
@@ -54,6 +54,7 @@ class JobRow:
     idempotency_key: str | None = None
     state: str = State.QUEUED
     attempt: int = 0
+    generation: int | None = None
     progress: float = 0.0
     step: str = "queued"
     verdict: str | None = None
@@ -101,6 +102,17 @@ def claim(connection: Connection, job_id: str, *, most_attempts: int) -> JobRow 
         return None
     add_event(connection, job_id, "state", {"state": State.RUNNING})
     return find(connection, job_id)
+
+
+def unsettled(connection: Connection, row: JobRow) -> bool:
+    """Whether another job of the same domain waits for the service to move the alias."""
+    same = jobs.c.model == row.model, jobs.c.domain == row.domain, jobs.c.state == State.VALIDATING
+    return connection.execute(select(jobs.c.id).where(*same, jobs.c.id != row.id)).first() is not None
+
+
+def start(connection: Connection, row: JobRow, generation: int) -> None:
+    """Note which generation of its domain an attempt is judged against."""
+    connection.execute(update(jobs).where(*_held(row, State.RUNNING)).values(generation=generation))
 
 
 def report(connection: Connection, row: JobRow, *, progress: float, step: str, loss: float | None) -> bool:

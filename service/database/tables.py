@@ -70,6 +70,7 @@ jobs = Table(
     Column("body_sha256", String(64), nullable=False),
     Column("idempotency_key", String(64), nullable=True),
     Column("attempt", Integer, nullable=False),
+    Column("generation", Integer, nullable=True),
     Column("progress", Float, nullable=False),
     Column("step", String(64), nullable=False),
     Column("verdict", Text, nullable=True),

@@ -48,8 +48,8 @@ def rehearse(bundle: Bundle[CorrectorManifest], number: int, model: ModelManifes
         raise FrozenMismatch(
             f"the corrector belongs to frozen model {manifest.frozen_sha256[:12]}, this is {model.frozen_sha256[:12]}"
         )
-    if manifest.input.shape != model.input.shape:
-        raise FrozenMismatch(f"the corrector takes {manifest.input.shape}, the frozen model {model.input.shape}")
+    if manifest.input != model.input:
+        raise FrozenMismatch("the corrector was fitted for another shape, range or normalisation of the input")
     missing = {CORRECTOR_FILE, GOLDEN_FILE} - set(bundle.files)
     if missing:
         raise MissingFile(f"a corrector's bundle needs {', '.join(sorted(missing))}")

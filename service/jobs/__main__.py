@@ -1,6 +1,7 @@
 """The worker process: `python -m service.jobs`. Started by the service, or by `foreoptic worker` elsewhere."""
 
 import argparse
+import fcntl
 import threading
 
 from service import log
@@ -11,6 +12,8 @@ from service.database.migrate import migrate
 from service.jobs import queue
 from service.jobs.worker import Worker
 from service.settings import Settings
+
+LOCK = "worker.lock"
 
 
 def main() -> None:
@@ -25,7 +28,11 @@ def main() -> None:
 
 
 def work(settings: Settings) -> None:
-    """Do jobs in this process until interrupted."""
+    """Do jobs in this process until interrupted; of several workers over one home, one works and the others wait."""
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Held until the process ends, however it ends.
+    lock = (settings.home / LOCK).open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
     database = Database(settings.url)
     migrate(database)
     queue.prepare(database)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, run_dbos_database_migrations
 from sqlalchemy import Connection
 
+from service import log
 from service.database.engine import Database
 
 NAME = "foreoptic"
@@ -18,6 +19,9 @@ WORKFLOW = "adapt"
 # Fixed: a job that was accepted before an upgrade must run after it.
 VERSION = "1"
 POLL_S = 0.2
+RETRY_S = 2.0
+
+logger = log.get(__name__)
 
 
 def prepare(database: Database) -> None:
@@ -65,7 +69,14 @@ def work(database: Database, run: Callable[[str], None], stop: threading.Event) 
     # DBOS marks the function that it is given, and a bound method cannot be marked.
     @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=100)
     def adapt(job_id: str) -> None:
-        run(job_id)
+        while not stop.is_set():
+            try:
+                run(job_id)
+                return
+            # DBOS never repeats a workflow that raised, and an accepted batch must not be lost to a locked database.
+            except Exception:
+                logger.exception("job interrupted; it starts again", job=job_id)
+                stop.wait(RETRY_S)
 
     DBOS.launch()
     DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=POLL_S, on_conflict="always_update")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from service.contract.bundle import sync_folder, write_synced
@@ -83,6 +84,15 @@ class Submission:
         self._domain_limit = domain_limit
         self._seed = seed
 
+    def check_room(self) -> None:
+        """Refuse before a large body is read for nothing; `accept` decides for good.
+
+        Raises:
+            QueueFull: no more jobs may wait.
+        """
+        with self._database.read() as connection:
+            self._require_room(connection)
+
     def accept(self, batch: PostedBatch) -> JobRow:
         """Take a batch; the same key with the same content gives the job that it made the first time.
 
@@ -142,9 +152,7 @@ class Submission:
 
     def _enter(self, row: JobRow) -> None:
         with self._database.write() as connection:
-            waiting = jobs.count_by_state(connection).get(State.QUEUED, 0)
-            if waiting >= self._limit:
-                raise QueueFull(f"{waiting} jobs wait already, at most {self._limit} may")
+            self._require_room(connection)
             domain = domains.find(connection, row.model, row.domain)
             if domain is None:
                 if domains.count(connection, row.model) >= self._domain_limit:
@@ -154,6 +162,11 @@ class Submission:
                 raise AdaptationOff(f"domain '{row.domain}' takes no batches: its mode is off")
             jobs.add(connection, row)
             self._queue.enqueue(connection, row.id)
+
+    def _require_room(self, connection: Connection) -> None:
+        waiting = jobs.count_by_state(connection).get(State.QUEUED, 0)
+        if waiting >= self._limit:
+            raise QueueFull(f"{waiting} jobs wait already, at most {self._limit} may")
 
     def _known(self, key: str, batch: PostedBatch) -> JobRow | None:
         with self._database.read() as connection:

@@ -37,7 +37,10 @@ class Supervisor:
         try:
             while True:
                 started = loop.time()
-                status = await self._run_once()
+                try:
+                    status: int | str = await self._run_once()
+                except OSError as error:
+                    status = f"not started: {error.strerror}"
                 # One that lived for a while was well: the next may start at once.
                 pause_s = (
                     FIRST_PAUSE_S if loop.time() - started > LONGEST_PAUSE_S else min(2 * pause_s, LONGEST_PAUSE_S)

@@ -7,7 +7,10 @@ transaction that names the attempt: a worker which was overtaken changes nothing
 import json
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+from sqlalchemy.exc import OperationalError
 
 from service import catalog, log
 from service.contract.bundle import read_bundle, replace_synced, write_bundle
@@ -24,13 +27,32 @@ from service.jobs.runner import TrainerFailed, TrainerKilled, TrainerTimeout, Un
 logger = log.get(__name__)
 
 ORPHAN_AGE_S = 3600.0
+RETRY_S = 1.0
+SETTLE_S, SETTLE_CHECK_S = 5.0, 0.05
+TRANSIENT = (TrainerKilled, OSError, OperationalError)
+"""A trainer ended from outside (memory, an operator), a full disk, a locked database: may be over a moment later."""
 
 
 class Worker:
-    """Does jobs, one at a time."""
+    """Does jobs, one at a time.
+
+    Args:
+        timeout_s: after which a trainer is ended.
+        attempts: starts of one job before it is given up.
+        threads: of the trainer.
+        pause: waits for that many seconds.
+    """
 
     def __init__(
-        self, database: Database, store: LocalStore, jobs_dir: Path, *, timeout_s: float, attempts: int, threads: int
+        self,
+        database: Database,
+        store: LocalStore,
+        jobs_dir: Path,
+        *,
+        timeout_s: float,
+        attempts: int,
+        threads: int,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._database = database
         self._store = store
@@ -38,24 +60,28 @@ class Worker:
         self._timeout_s = timeout_s
         self._attempts = attempts
         self._threads = threads
+        self._pause = pause
 
     def run(self, job_id: str) -> None:
         """Do a job; a job that is finished, cancelled or given up already is left as it is."""
+        held = None
         while (row := self._claim(job_id)) is not None:
+            held = row
             logger.info("job started", job=job_id, model=row.model, domain=row.domain, attempt=row.attempt)
             try:
                 self._attempt(row)
                 break
-            except TrainerKilled as error:
-                # Someone or something from outside ended it (memory, an operator): the batch deserves another attempt.
-                logger.error("trainer killed", job=job_id, reason=str(error))
+            except TRANSIENT as error:
+                # The machine's fault and not the batch's: it deserves another attempt, after a moment.
+                logger.error("attempt interrupted", job=job_id, reason=str(error))
+                self._pause(RETRY_S)
         else:
-            self._give_up(job_id)
+            self._give_up(job_id, held)
         self._tidy(job_id)
 
     def sweep(self) -> None:
         """Remove what interrupted predecessors left. Call before the first job."""
-        self._store.sweep()
+        self._store.sweep(older_than_s=ORPHAN_AGE_S)
         self._jobs_dir.mkdir(parents=True, exist_ok=True)
         with self._database.read() as connection:
             finished = {row.id for row in jobs.in_states(connection, jobs.FINISHED)}
@@ -71,12 +97,12 @@ class Worker:
             return jobs.claim(connection, job_id, most_attempts=self._attempts)
 
     def _attempt(self, row: JobRow) -> None:
-        """One attempt, brought to an end whatever happens; only TrainerKilled is left to the caller."""
+        """One attempt, brought to an end whatever happens; only what is TRANSIENT is left to the caller."""
         try:
             self._publish(row, self._fit(row))
         except Unwanted:
             logger.info("job no longer wanted", job=row.id)
-        except TrainerKilled:
+        except TRANSIENT:
             raise
         except (TrainerTimeout, TrainerFailed, ContractError) as error:
             logger.error("job failed", job=row.id, reason=str(error))
@@ -108,12 +134,15 @@ class Worker:
         for name in (MODEL, CHAMPION, STAGED):
             shutil.rmtree(folder / name, ignore_errors=True)
         (folder / OUTCOME).unlink(missing_ok=True)
+        self._await_settlement(row)
         model = catalog.read_model(row.model, self._database, self._store)
         write_bundle(folder / MODEL, model.manifest, model.files)
         with self._database.read() as connection:
             domain = domains.find(connection, row.model, row.domain)
             number = domain.champion if domain else domains.IDENTITY
             version = versions.find(connection, row.frozen_sha256, number)
+        with self._database.write() as connection:
+            jobs.start(connection, row, domain.generation if domain else 0)
         if version is not None:
             champion = self._store.read(version.digest, CorrectorManifest)
             write_bundle(folder / CHAMPION, champion.manifest, champion.files)
@@ -128,6 +157,14 @@ class Worker:
             threads=self._threads,
         )
         replace_synced(folder / JOB, spec.model_dump_json().encode())
+
+    def _await_settlement(self, row: JobRow) -> None:
+        """Give the service a moment to settle the domain's previous job: its version is what this one must beat."""
+        for _ in range(int(SETTLE_S / SETTLE_CHECK_S)):
+            with self._database.read() as connection:
+                if not jobs.unsettled(connection, row):
+                    return
+            self._pause(SETTLE_CHECK_S)
 
     def _publish(self, row: JobRow, outcome: JobOutcome) -> None:
         if outcome.verdict is None:
@@ -151,10 +188,11 @@ class Worker:
         with self._database.write() as connection:
             jobs.move(connection, row, State.FAILED, problem=problem, finished_at=time.time())
 
-    def _give_up(self, job_id: str) -> None:
+    def _give_up(self, job_id: str, held: JobRow | None) -> None:
+        """Fail a job whose attempts are used up, unless another worker is at its last one."""
         with self._database.write() as connection:
             row = jobs.find(connection, job_id)
-            if row is not None and row.state == State.RUNNING:
+            if row is not None and row.state == State.RUNNING and (held is None or held.attempt == row.attempt):
                 problem = f"given up after {row.attempt} attempts that were interrupted"
                 jobs.move(connection, row, State.FAILED, problem=problem, finished_at=time.time())
 

@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -22,7 +22,10 @@ from service.jobs.methods import known_methods
 from service.jobs.settlement import Overtaken
 from service.jobs.submission import AdaptationOff, KeyReused, NoSpace, PostedBatch, QueueFull, TooManyDomains
 from service.resources import Adaptation
+from service.settings import Settings
 from service.wire import read_body
+
+T = TypeVar("T")
 
 DEFAULT_METHOD = "homogenizer"
 RETRY_AFTER_S = 10
@@ -49,29 +52,23 @@ async def post_batch(
     if not NAME.fullmatch(method) or (known_methods() and method not in known_methods()):
         raise Unprocessable(f"there is no such method; known: {', '.join(known_methods())}")
     key = _key(idempotency_key)
-    settings = context.settings
-    body = await read_body(request.scope, request.receive, limit_bytes=settings.batch_body_bytes)
-    caps = Caps(
-        (settings.adapt_min_images, settings.adapt_max_images), 4 * settings.batch_body_bytes, settings.max_pixels
-    )
+    await _translated(context.submission.check_room)
+    body = await read_body(request.scope, request.receive, limit_bytes=context.settings.batch_body_bytes)
+    kind = request.headers.get("content-type")
+    spec, labels, caps = served.manifest.input, served.manifest.labels, _caps(context.settings)
 
     def accept() -> JobRow:
-        batch = read_batch(
-            request.headers.get("content-type"), body, served.manifest.input, served.manifest.labels, caps
-        )
+        batch = read_batch(kind, body, spec, labels, caps)
+        sha256 = sha256_hex(body)
         posted = PostedBatch(
-            model=model,
-            domain=domain,
-            method=method,
-            frozen_sha256=served.row.frozen_sha256,
-            images=batch.images,
-            labels=batch.labels,
-            body_sha256=sha256_hex(body),
-            key=key,
+            model, domain, method, served.row.frozen_sha256, batch.images, batch.labels, body_sha256=sha256, key=key
         )
         return context.submission.accept(posted)
 
-    row = await _accepted(accept)
+    # One at a time: a batch takes a multiple of its size while it is read.
+    async with context.intake:
+        row = await _translated(accept)
+    await run_in_threadpool(context.registry.refresh)
     response.headers["location"] = f"/v1/adaptations/{row.id}"
     response.headers["retry-after"] = "1"
     return Adaptation.of(row)
@@ -123,9 +120,20 @@ def approve(context: Ctx, job_id: str) -> Adaptation:
     return Adaptation.of(_find(context, job_id))
 
 
-async def _accepted(accept: Callable[[], JobRow]) -> JobRow:
+def _caps(settings: Settings) -> Caps:
+    return Caps(
+        images=(settings.adapt_min_images, settings.adapt_max_images),
+        bytes=4 * settings.batch_body_bytes,
+        tensor_bytes=settings.batch_tensor_bytes,
+        json_bytes=settings.predict_body_bytes,
+        pixels=settings.max_pixels,
+    )
+
+
+async def _translated(call: Callable[[], T]) -> T:
+    """Run `call` in a thread; what it raises becomes the problem that a client is told."""
     try:
-        return await run_in_threadpool(accept)
+        return await run_in_threadpool(call)
     except InputError as error:
         raise of_input(error) from error
     except QueueFull as error:

@@ -14,7 +14,7 @@ from service.database.domains import DomainRow, Mode
 from service.engine.session import SessionError
 from service.errors import Conflict, Malformed, NotFound, Unavailable
 from service.registry import Stale, Unknown
-from service.resources import Domain
+from service.resources import LARGEST_VERSION, Domain
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -33,7 +33,7 @@ class DomainSettings(BaseModel):
 class Activation(BaseModel):
     """Which version is to serve."""
 
-    version: int = Field(ge=0)
+    version: int = Field(ge=0, le=LARGEST_VERSION)
 
 
 @router.get("")
@@ -61,6 +61,8 @@ def put_domain(
     with context.database.write() as connection:
         row = domains.find(connection, model, domain)
         if row is None:
+            if if_match is not None:
+                raise Conflict("If-Match names a generation of a domain that does not exist")
             if domains.count(connection, model) >= context.settings.domain_limit:
                 raise Conflict(f"the model has {context.settings.domain_limit} domains already; delete one first")
             row = DomainRow(model, domain, settings.mode, settings.canary_share)

@@ -4,12 +4,15 @@
 with the tensors is a 400, and every success is exactly 200, because stock clients read it so.
 """
 
+import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import orjson
 from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
 
 from service import __version__
 from service.answering import choose, compute, domain_of, provenance, provenance_headers
@@ -24,6 +27,7 @@ from service.errors import Malformed, NotImplementedYet, TooLarge, Unavailable
 from service.registry import Handle
 from service.wire import Receive, Scope, Send, header, read_body, respond
 
+SMALL_BYTES = 64 * 1024
 PLATFORM = "onnx_onnxv1"
 DATATYPES = {
     "float32": "FP32",
@@ -65,13 +69,15 @@ async def infer(context: Context, scope: Scope, receive: Receive, send: Send, na
     model = names["model"]
     context.model(model)
     body = await read_body(scope, receive, limit_bytes=context.settings.predict_body_bytes)
-    request = _parse(body)
+    # Large tensors are parsed beside the loop, which others wait for.
+    request = _parse(body) if len(body) <= SMALL_BYTES else await run_in_threadpool(_parse, body)
     parameters = request.get("parameters")
     named = parameters.get("domain") if isinstance(parameters, dict) else None
     if named is not None and not isinstance(named, str):
         raise Malformed("parameters.domain must be a string")
     handle = await choose(context, model, domain_of(scope, named), names.get("version"))
-    rows = _rows(request, handle.model.manifest.input, most=context.settings.infer_max_images)
+    read = partial(_rows, request, handle.model.manifest.input, most=context.settings.infer_max_images)
+    rows = read() if len(body) <= SMALL_BYTES else await run_in_threadpool(read)
     wanted = _wanted(request, handle.model.outputs)
     answer = await compute(context, handle, rows)
     facts = provenance(handle, answer)
@@ -109,9 +115,11 @@ def _rows(request: dict[str, Any], spec: InputSpec, *, most: int) -> Float:
     if tensor.get("datatype") != "FP32":
         raise Malformed(f"input '{spec.name}' takes datatype FP32")
     shape = tensor.get("shape")
-    if not isinstance(shape, list) or not all(isinstance(side, int) and 0 <= side < 1 << 31 for side in shape):
-        raise Malformed(f"the shape of input '{spec.name}' must be a list of whole numbers")
-    if shape and shape[0] > most:
+    if not isinstance(shape, list) or len(shape) != 4 or not all(type(side) is int and side >= 0 for side in shape):
+        raise Malformed(f"the shape of input '{spec.name}' must be four whole numbers")
+    if tuple(shape[1:]) != spec.shape:
+        raise Malformed(f"input '{spec.name}' takes items of shape {list(spec.shape)}")
+    if shape[0] > most:
         raise TooLarge(f"the request has {shape[0]} images; at most {most} are accepted at once")
     try:
         # A number beyond float32 becomes infinite here and is refused as such.
@@ -124,8 +132,8 @@ def _rows(request: dict[str, Any], spec: InputSpec, *, most: int) -> Float:
 
 def _shaped(values: Float, shape: list[int], spec: InputSpec) -> Float:
     try:
-        if values.size != int(np.prod(shape, dtype=np.float64)):
-            raise WrongShape(f"input '{spec.name}' announces shape {shape} and holds {values.size} values")
+        if values.size != math.prod(shape):
+            raise WrongShape(f"input '{spec.name}' announces {math.prod(shape)} values and holds {values.size}")
         return spec.from_tensor(values.reshape(shape))
     except InputError as error:
         raise Malformed(str(error)) from error
@@ -138,6 +146,9 @@ def _wanted(request: dict[str, Any], outputs: tuple[str, ...]) -> tuple[str, ...
     if not isinstance(asked, list):
         raise Malformed('"outputs" must be a list')
     names = tuple(item.get("name") if isinstance(item, dict) else None for item in asked)
+    # A name that repeats would multiply the answer: a small request must not ask for gigabytes.
+    if len(set(names)) != len(names):
+        raise Malformed('"outputs" names an output twice')
     if any(name not in outputs for name in names):
         raise Malformed(f"the model's outputs are {', '.join(outputs)}; the request asks for another one")
     return tuple(str(name) for name in names)
@@ -178,8 +189,7 @@ async def model_metadata(context: Ctx, model: str, version: str | None = None) -
     served = context.model(model)
     if version is not None:
         await choose(context, model, DEFAULT, version)
-    with context.database.read() as connection:
-        numbers = [row.number for row in versions.of_model(connection, served.row.frozen_sha256)]
+    numbers = await run_in_threadpool(_published, context, served.row.frozen_sha256)
     spec, output = served.manifest.input, served.manifest.output
     return {
         "name": model,
@@ -196,6 +206,11 @@ async def model_ready(context: Ctx, model: str, version: str | None = None) -> d
     """Whether a model, or one of its versions, can be served."""
     await choose(context, model, DEFAULT, version)
     return {"name": model, "ready": True}
+
+
+def _published(context: Context, frozen_sha256: str) -> list[int]:
+    with context.database.read() as connection:
+        return [row.number for row in versions.of_model(connection, frozen_sha256)]
 
 
 def _require_ready(context: Context) -> None:

@@ -88,9 +88,11 @@ def _query(scope: Scope) -> dict[str, str]:
 def _top_k(text: str | None, classes: int) -> int:
     if text is None:
         return min(DEFAULT_TOP_K, classes)
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= 1_000_000):
+    digits = text.lstrip("0")
+    if not (text.isascii() and digits.isdigit()):
         raise Malformed("top_k must be a whole number of at least 1")
-    return min(int(text[:9]), classes)
+    # A number of ten digits is more than any model has classes; Python refuses to read one of five thousand.
+    return min(int(digits[:10]), classes)
 
 
 def _most_probable(row: Array, kind: str, labels: tuple[str, ...], top_k: int) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Header, Path, Response
 from pydantic import BaseModel
 
 from service.context import Context, Ctx
@@ -13,9 +13,11 @@ from service.database.versions import VersionRow
 from service.engine.rehearsal import CORRECTOR_FILE
 from service.engine.session import runtime_version
 from service.errors import NotFound, Unavailable
-from service.resources import Version, model_resource
+from service.resources import LARGEST_VERSION, Version, model_resource
 
 router = APIRouter(prefix="/v1", tags=["models"])
+
+Number = Annotated[int, Path(ge=0, le=LARGEST_VERSION)]
 
 
 class Correction(BaseModel):
@@ -75,7 +77,7 @@ def list_versions(context: Ctx, model: str) -> dict[str, list[Version]]:
 
 
 @router.get("/models/{model}/versions/{version}")
-def get_version(context: Ctx, model: str, version: int) -> dict[str, Any]:
+def get_version(context: Ctx, model: str, version: Number) -> dict[str, Any]:
     """One version with its manifest: method, stages, provenance."""
     if version == domains.IDENTITY:
         context.model(model)
@@ -85,7 +87,9 @@ def get_version(context: Ctx, model: str, version: int) -> dict[str, Any]:
 
 
 @router.get("/models/{model}/versions/{version}/corrector.onnx", response_class=Response)
-def download(context: Ctx, model: str, version: int, if_none_match: Annotated[str | None, Header()] = None) -> Response:
+def download(
+    context: Ctx, model: str, version: Number, if_none_match: Annotated[str | None, Header()] = None
+) -> Response:
     """The corrector itself, for a device that runs the frozen model on its own."""
     row = _find(context, model, version)
     bundle = _bundle(context, row)

@@ -140,7 +140,7 @@ def test_sweep_removes_what_interrupted_publishers_left(
         (root / f"{STAGING}{name}").mkdir()
         (root / f"{STAGING}{name}" / "corrector.onnx").write_bytes(b"half a gr")
 
-    removed = store.sweep()
+    removed = store.sweep(older_than_s=0)
 
     assert removed == 2
     assert names(root) == [digest]
@@ -151,7 +151,7 @@ def test_sweep_of_a_clean_store_removes_nothing(
 ) -> None:
     digest = store.publish(bundle)
 
-    assert store.sweep() == 0
+    assert store.sweep(older_than_s=0) == 0
     assert names(root) == [digest]
 
 
@@ -218,5 +218,5 @@ def test_a_publisher_that_is_stopped_leaves_only_what_sweep_removes(
 
     with pytest.raises(StoreError):
         store.read(bundle.digest, CorrectorManifest)
-    store.sweep()
+    store.sweep(older_than_s=0)
     assert names(root) == []

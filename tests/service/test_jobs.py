@@ -1,6 +1,7 @@
 """Jobs: accepted as a whole or not at all, done by the real trainer, published once, settled by the service."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from service.contract.bundle import describe, write_bundle
 from service.contract.digest import sha256_hex
 from service.contract.job import OUTCOME, STAGED, JobOutcome, Progress
 from service.contract.store import LocalStore
-from service.contract.verdict import Decision, Verdict
+from service.contract.verdict import Decision, ReasonCode, Verdict
 from service.database import domains, jobs, versions
 from service.database.domains import DomainRow, Mode
 from service.database.engine import Database
@@ -66,6 +67,7 @@ class Shop:
         row = self.submission.accept(self.batch())
         with self.database.write() as connection:
             claimed = jobs.claim(connection, row.id, most_attempts=2)
+            jobs.start(connection, claimed, domains.find(connection, TINY, "default").generation)
         verdict = Verdict(decision=decision, reasons=(), numbers={})
         staged = self.settings.jobs_dir / row.id / STAGED
         write_bundle(staged, bundle.manifest, bundle.files)
@@ -195,6 +197,55 @@ def test_a_held_version_is_published_and_moves_nothing(shop, make_corrector) -> 
     assert shop.registry.champion(TINY, "default").version.number == 0
 
 
+def test_a_promotion_that_was_judged_against_another_champion_is_held(shop, make_corrector) -> None:
+    row = shop.judged(make_corrector(0.5))
+    set_mode(shop, Mode.AUTO)
+
+    shop.settlement.settle_all()
+
+    verdict = Verdict.model_validate_json(shop.job(row.id).verdict)
+    assert (verdict.decision, verdict.reasons[0].code) == (Decision.HOLD, ReasonCode.DOMAIN_CHANGED)
+    assert shop.registry.champion(TINY, "default").version.number == 0
+
+
+def test_a_job_waits_a_moment_until_its_predecessor_is_settled(shop, make_corrector) -> None:
+    shop.judged(make_corrector(0.5))
+    second = shop.submission.accept(shop.batch())
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        shop.settlement.settle_all()
+
+    worker = Worker(
+        shop.database, shop.store, shop.settings.jobs_dir, timeout_s=120, attempts=2, threads=2, pause=pause
+    )
+    worker.run(second.id)
+
+    assert len(pauses) == 1
+    assert shop.job(second.id).generation == 2
+
+
+def test_a_fault_of_the_machine_costs_an_attempt_and_not_the_batch(shop, monkeypatch) -> None:
+    row = shop.submission.accept(shop.batch())
+    worker = Worker(
+        shop.database, shop.store, shop.settings.jobs_dir, timeout_s=120, attempts=2, threads=2, pause=lambda _s: None
+    )
+    faults = iter([OSError("disk")])
+    fit = worker._fit
+
+    def flaky(claimed):
+        for fault in faults:
+            raise fault
+        return fit(claimed)
+
+    monkeypatch.setattr(worker, "_fit", flaky)
+    worker.run(row.id)
+
+    done = shop.job(row.id)
+    assert (done.state in (State.VALIDATING, State.SUCCEEDED), done.attempt) == (True, 2)
+
+
 def test_where_the_mode_is_recommend_a_promotion_waits_for_approval(shop, make_corrector) -> None:
     set_mode(shop, Mode.RECOMMEND)
     row = shop.judged(make_corrector(0.5))
@@ -255,13 +306,16 @@ def test_a_sweep_removes_what_was_finished_and_keeps_what_waits(shop) -> None:
     waiting, finished = (shop.submission.accept(shop.batch()) for _ in range(2))
     with shop.database.write() as connection:
         jobs.move(connection, finished, State.CANCELLED)
-    (shop.settings.store_dir / ".staging-x").mkdir()
+    old, young = (shop.settings.store_dir / f".staging-{name}" for name in ("old", "young"))
+    for folder in (old, young):
+        folder.mkdir()
+    os.utime(old, (0, 0))
 
     shop.worker.sweep()
 
     assert (shop.settings.jobs_dir / waiting.id / "batch.npz").is_file()
     assert not (shop.settings.jobs_dir / finished.id / "batch.npz").exists()
-    assert not (shop.settings.store_dir / ".staging-x").exists()
+    assert (old.exists(), young.exists()) == (False, True)
 
 
 def test_events_number_themselves_and_can_be_read_from_any_point(shop) -> None:

@@ -51,10 +51,14 @@ def decide(case: Case) -> Verdict:
 
 def _rule(case: Case) -> tuple[Decision, Reason]:
     e = case.against_identity
-    if case.is_identity or (e.reference_high is not None and e.loss_before <= e.reference_high):
+    if e.reference_high is not None and e.loss_before <= e.reference_high:
         text = f"loss on reserved taps is {e.loss_before:.4g} without correction, as for clean source batches"
         return Decision.HOLD, Reason(code=ReasonCode.NOTHING_TO_CORRECT, text=text)
-    if e.loss_after >= e.loss_before:
+    if case.is_identity:
+        text = f"no corrector brought the loss on reserved taps, {e.loss_before:.4g}, down by more than chance"
+        return Decision.HOLD, Reason(code=ReasonCode.NOT_SURE_ENOUGH, text=text)
+    # Conditions are stated as what must hold: a number that is not one fails them.
+    if not e.loss_after < e.loss_before:
         text = f"loss on reserved taps rises from {e.loss_before:.4g} to {e.loss_after:.4g}"
         return Decision.REJECT, Reason(code=ReasonCode.LOSS_RISES, text=text)
     if _collapsed(e):
@@ -64,13 +68,13 @@ def _rule(case: Case) -> tuple[Decision, Reason]:
         )
         return Decision.REJECT, Reason(code=ReasonCode.PREDICTIONS_COLLAPSED, text=text)
     fall = LEAST_FALL if e.reference is not None else CAREFUL_FALL
-    if e.ratio_high >= 1.0 or e.loss_after > (1.0 - fall) * e.loss_before:
+    if not (e.ratio_high < 1.0 and e.loss_after <= (1.0 - fall) * e.loss_before):
         text = (
             f"loss on reserved taps falls from {e.loss_before:.4g} to {e.loss_after:.4g}, 95 % bound of the ratio "
             f"{e.ratio_high:.2f}; needed: below 1, and a fall of {fall:.0%}"
         )
         return Decision.HOLD, Reason(code=ReasonCode.NOT_SURE_ENOUGH, text=text)
-    if e.reference_high is not None and e.loss_after > MOST_REMAINING * e.reference_high:
+    if e.reference_high is not None and not e.loss_after <= MOST_REMAINING * e.reference_high:
         text = (
             f"loss on reserved taps falls from {e.loss_before:.4g} to {e.loss_after:.4g}, still more than "
             f"{MOST_REMAINING:g} times the {e.reference_high:.4g} of clean source batches"
@@ -81,7 +85,7 @@ def _rule(case: Case) -> tuple[Decision, Reason]:
 
 def _against_champion(case: Case, e: Evidence) -> tuple[Decision, Reason]:
     champion = case.against_champion
-    if champion is not None and champion.ratio_high >= 1.0:
+    if champion is not None and not champion.ratio_high < 1.0:
         text = (
             f"the champion's loss on reserved taps is {champion.loss_before:.4g}, "
             f"the candidate's {champion.loss_after:.4g}: not better for sure"

@@ -6,7 +6,9 @@ that start as the identity, no batch statistics inside the corrector, and its si
 1. If the uncorrected batch already looks like clean source batches on the reserved taps, there is nothing to fit.
 2. Families are fitted smallest first: warp, filter, warp + filter, warp + filter + residual; each starts from what the
    smaller ones found.
-3. A larger family replaces the best so far only if its loss on reserved taps, on the select part, is lower by more than
+3. Warp and filter together are fitted from either one to the end; the one closer on reserved taps, on the select part,
+   stands for the family: the fitted taps often prefer the worse.
+4. A larger family replaces the best so far only if its loss on reserved taps, on the select part, is lower by more than
    two standard errors; fitting stops when that loss is that of a clean source batch.
 """
 
@@ -37,7 +39,8 @@ class Config:
     Attributes:
         batch: images in one gradient step.
         probe: images on which starting points are compared.
-        warp_steps, filter_steps, race_steps, both_steps, residual_steps: gradient steps of each fit.
+        warp_steps, filter_steps, both_steps, residual_steps: gradient steps of each fit.
+        race_steps: steps of constant size in front of `both_steps`, for either of the two starts.
         warp_rate, filter_rate, residual_rate: Adam's step size for the numbers of each stage.
         errors: standard errors by which a larger family must be better.
         resamples: bootstrap samples behind a standard error.
@@ -48,8 +51,8 @@ class Config:
     warp_steps: int = 25
     filter_steps: int = 25
     race_steps: int = 15
-    both_steps: int = 60
-    residual_steps: int = 35
+    both_steps: int = 45
+    residual_steps: int = 20
     warp_rate: float = 0.02
     filter_rate: float = 0.015
     residual_rate: float = 0.005
@@ -69,37 +72,41 @@ def fit(task: Task, config: Config) -> Corrector:
     for name, build in FAMILIES.items():
         if choice.is_done:
             break
-        found[name] = build(descent, found)
+        found[name] = choice.closest(build(descent, found))
         choice.consider(found[name])
     task.report(Progress(share=1.0, step="fitted"))
     return choice.best
 
 
-def _fit_warp(descent: "_Descent", _found: dict[str, Corrector]) -> Corrector:
+def _fit_warp(descent: "_Descent", _found: dict[str, Corrector]) -> list[Corrector]:
     starts = [Warp(descent.frame) for _ in range(len(SCALES) ** 2)]
     stretches = [(horizontal, vertical) for horizontal in SCALES for vertical in SCALES]
     for warp, stretch in zip(starts, stretches, strict=True):
         warp.stretch(*stretch)
-    return descent.run(descent.closest([Corrector([warp]) for warp in starts]), descent.config.warp_steps, "warp")
+    start = descent.closest([Corrector([warp]) for warp in starts])
+    return [descent.run(start, descent.config.warp_steps, "warp")]
 
 
-def _fit_filter(descent: "_Descent", _found: dict[str, Corrector]) -> Corrector:
+def _fit_filter(descent: "_Descent", _found: dict[str, Corrector]) -> list[Corrector]:
     starts = [Filter(descent.frame), *descent.matching_filters()]
-    return descent.run(descent.closest([Corrector([f]) for f in starts]), descent.config.filter_steps, "filter")
+    start = descent.closest([Corrector([filter_]) for filter_ in starts])
+    return [descent.run(start, descent.config.filter_steps, "filter")]
 
 
-def _fit_both(descent: "_Descent", found: dict[str, Corrector]) -> Corrector:
+def _fit_both(descent: "_Descent", found: dict[str, Corrector]) -> list[Corrector]:
     """Whether geometry or filter explains more shows only when either is completed by the other: both are tried."""
-    frame, steps = descent.frame, descent.config.race_steps
+    frame, config = descent.frame, descent.config
     (warp,), (filter_,) = (deepcopy(found[name].stages) for name in ("warp", "filter"))
     racers = [Corrector([warp, Filter(frame)]), Corrector([Warp(frame), filter_])]
-    ahead = descent.closest([descent.run(racer, steps, "warp+filter", decay=False) for racer in racers])
-    return descent.run(ahead, descent.config.both_steps, "warp+filter")
+    for racer in racers:
+        descent.run(racer, config.race_steps, "warp+filter", decay=False)
+        descent.run(racer, config.both_steps, "warp+filter")
+    return racers
 
 
-def _fit_all(descent: "_Descent", found: dict[str, Corrector]) -> Corrector:
+def _fit_all(descent: "_Descent", found: dict[str, Corrector]) -> list[Corrector]:
     stages = [*deepcopy(found["warp+filter"].stages), Residual(descent.frame)]
-    return descent.run(Corrector(stages), descent.config.residual_steps, "warp+filter+residual")
+    return [descent.run(Corrector(stages), descent.config.residual_steps, "warp+filter+residual")]
 
 
 FAMILIES = {"warp": _fit_warp, "filter": _fit_filter, "warp+filter": _fit_both, "warp+filter+residual": _fit_all}
@@ -118,7 +125,7 @@ class _Descent:
         self._draw = torch.Generator().manual_seed(task.seed)
         self._probe = task.fit[: config.probe]
         c = config
-        self._all_steps = c.warp_steps + c.filter_steps + 2 * c.race_steps + c.both_steps + c.residual_steps
+        self._all_steps = c.warp_steps + c.filter_steps + 2 * (c.race_steps + c.both_steps) + c.residual_steps
         self._steps_done = 0
 
     def run(self, corrector: Corrector, steps: int, label: str, *, decay: bool = True) -> Corrector:
@@ -146,7 +153,7 @@ class _Descent:
     def closest(self, candidates: Sequence[Corrector]) -> Corrector:
         """The candidate with the lowest loss on the probe images; the first of equals."""
         losses = [float(self._loss(self._taps(candidate(self._probe)))) for candidate in candidates]
-        return candidates[int(np.argmin(losses))]
+        return candidates[int(np.nanargmin(losses))] if np.isfinite(losses).any() else candidates[0]
 
     def matching_filters(self) -> list[Filter]:
         """Filters that give every channel the source's mean and standard deviation, upright and inverted."""
@@ -187,6 +194,10 @@ class _Choice:
     def is_done(self) -> bool:
         """Whether the best is as close to the source as a clean batch of this size."""
         return self._loss(self._moments) <= self._clean
+
+    def closest(self, candidates: Sequence[Corrector]) -> Corrector:
+        """The candidate with the lowest loss; the first of equals."""
+        return min(candidates, key=lambda candidate: self._loss(self._measure(candidate)))
 
     def consider(self, candidate: Corrector) -> None:
         """Take the candidate if it is better by more than chance."""

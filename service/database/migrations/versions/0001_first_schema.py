@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("body_sha256", sa.String(length=64), nullable=False),
         sa.Column("idempotency_key", sa.String(length=64), nullable=True),
         sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=True),
         sa.Column("progress", sa.Float(), nullable=False),
         sa.Column("step", sa.String(length=64), nullable=False),
         sa.Column("verdict", sa.Text(), nullable=True),
