@@ -63,6 +63,33 @@ def tensor(**changed: object) -> bytes:
     return json.dumps({"inputs": [fields]}).encode()
 
 
+HEADER = "{{'descr': '<f4', 'fortran_order': False, 'shape': {}}}"
+
+
+def npy_header(text: str) -> bytes:
+    """An .npy file of version 2 with this header and nothing behind it."""
+    header = text.encode() + b"\n"
+    return b"\x93NUMPY\x02\x00" + struct.pack("<I", len(header)) + header
+
+
+def repacked(content: bytes, method: int) -> bytes:
+    """The same archive under another compression."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(buffer, "w", method) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    return buffer.getvalue()
+
+
+def understated(content: bytes) -> bytes:
+    """The same archive, its directory announcing 200 bytes for every entry."""
+    changed = bytearray(content)
+    for signature, offset in ((b"PK\x01\x02", 24), (b"PK\x03\x04", 22)):
+        start = changed.find(signature)
+        changed[start + offset : start + offset + 4] = struct.pack("<I", 200)
+    return bytes(changed)
+
+
 def assert_problem(response: httpx.Response, status: int) -> None:
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
@@ -112,6 +139,12 @@ BAD_TENSORS = {
     "strings": (tensor(data=["a"] * 64), 400),
     "ragged": (tensor(data=[[1.0], [1.0, 2.0]]), 400),
     "too many": (tensor(shape=[100_000, *SHAPE], data=[]), 413),
+    "a truth value as side": (tensor(shape=[True, *SHAPE]), 400),
+    "seventy sides": (tensor(shape=[1] * 70), 400),
+    "sides beyond every integer": (tensor(shape=[0, 2**40, 2**40, 2**40], data=[]), 400),
+    "an output twice": (tensor()[:-1] + b', "outputs": [{"name": "logits"}, {"name": "logits"}]}', 400),
+    "an unknown output": (tensor()[:-1] + b', "outputs": [{"name": "x"}]}', 400),
+    "large and not json": (b"[" + b"0," * 100_000, 400),
 }
 
 
@@ -146,6 +179,23 @@ BAD_BATCHES = {
     "bomb": ("application/x-npz", npz(x=np.zeros((70_000_000,), np.float32)), 413),
     "labels of another length": ("application/x-npz", npz(x=GOOD, y=np.zeros(3, np.int64)), 422),
     "labels out of range": ("application/x-npz", npz(x=GOOD, y=np.full(64, 9)), 422),
+    "truth values": ("application/x-npy", npy(np.ones((64, *SHAPE), bool)), 400),
+    "complex numbers": ("application/x-npy", npy(GOOD.astype(np.complex64)), 400),
+    "records": ("application/x-npy", npy(np.zeros(64, [("a", "f4")])), 400),
+    "a header that is no dictionary": ("application/x-npy", npy_header("{[]: 1}"), 400),
+    "a header without end": ("application/x-npy", npy_header("{" * 9000), 400),
+    "a negative side": ("application/x-npy", npy_header(HEADER.format("(-1, 1, 8, 8)")) + GOOD.tobytes(), 400),
+    "a truth value as side": ("application/x-npy", npy_header(HEADER.format("(True, 1, 8, 8)")) + bytes(256), 400),
+    "bzip2": ("application/x-npz", repacked(npz(x=GOOD), zipfile.ZIP_BZIP2), 400),
+    "an entry that announces less than it holds": ("application/x-npz", understated(npz(x=GOOD)), 400),
+    "a label of five thousand digits": (
+        "application/zip",
+        archive(
+            labels__csv=b"".join(f"{i}.png,{'9' * 5000}\n".encode() for i in range(64)),
+            **{f"{i}__png": png() for i in range(64)},
+        ),
+        422,
+    ),
     "10,000 entries": ("application/zip", archive(**{f"{i}__png": b"" for i in range(10_000)}), 413),
     "zip without pictures": ("application/zip", archive(readme__txt=b"hello"), 400),
     "zip of text": ("application/zip", archive(**{f"{i}__png": b"text" for i in range(64)}), 415),
@@ -184,6 +234,7 @@ UNKNOWN = {
     "domain with a path in it": ("PUT", f"/v1/models/{TINY}/domains/..%2fx", 404),
     "domain with capitals": ("PUT", f"/v1/models/{TINY}/domains/Night", 400),
     "method": ("POST", f"{ADAPT}?method=os.path", 422),
+    "version beyond every integer": ("GET", f"/v1/models/{TINY}/versions/{10**25}", 422),
     "page": ("GET", "/nowhere", 404),
     "verb": ("DELETE", "/v1/models", 405),
     "verb of the hot path": ("GET", PREDICT, 405),
@@ -204,6 +255,28 @@ def test_a_body_beyond_its_cap_is_refused_whether_announced_or_not(shared_servic
 
     assert_problem(announced, 413)
     assert_problem(chunked, 413)
+
+
+def test_the_small_documents_of_the_framework_have_a_cap_too(shared_service) -> None:
+    path = f"/v1/models/{TINY}/correction"
+    body = b'{"enabled": true' + b" " * (2 << 20) + b"}"
+    headers = {"content-type": "application/json"}
+
+    announced = shared_service.http.put(path, content=body, headers=headers)
+    chunked = shared_service.http.put(path, content=iter([body]), headers=headers)
+
+    assert_problem(announced, 413)
+    assert chunked.status_code in (400, 413)
+
+
+def test_what_is_not_json_is_malformed(shared_service) -> None:
+    headers = {"content-type": "application/json"}
+
+    assert_problem(shared_service.http.put(f"/v1/models/{TINY}/correction", content=b"{", headers=headers), 400)
+
+
+def test_a_verb_that_is_not_allowed_is_answered_with_those_that_are(shared_service) -> None:
+    assert shared_service.http.delete("/v1/models").headers["allow"] == "GET"
 
 
 def test_a_compressed_body_is_refused(shared_service) -> None:
