@@ -4,6 +4,7 @@ Everything goes through the service's own HTTP interface, as a device would use 
 used to count hits, never posted.
 """
 
+import os
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from os import environ
 from pathlib import Path
 from typing import IO, Any
 
@@ -60,7 +60,8 @@ def run_demo(settings: Settings, *, seed: int, keep: bool, as_json: bool) -> Non
     """
     # A demo that is told to end must take its service along.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    home = settings.home / "demo"
+    # One that is kept has a home of its own: the next demo must not take it away from under its service.
+    home = settings.home / (f"demo-{os.getpid()}" if keep else "demo")
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     target = load_target(seed)
@@ -96,7 +97,7 @@ def start_service(home: Path, seed: int, *, detached: bool) -> tuple[subprocess.
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,
-        env={**environ, **changed},
+        env={**os.environ, **changed},
         start_new_session=detached,
     )
     assert process.stdout is not None

@@ -7,8 +7,9 @@ from starlette.concurrency import run_in_threadpool
 
 from service.context import Context
 from service.contract.errors import ContractError
+from service.contract.manifest import IDENTITY
 from service.database.domains import DEFAULT
-from service.engine.pipeline import IDENTITY, Answer
+from service.engine.pipeline import Answer
 from service.engine.session import Float, SessionError
 from service.errors import Internal, Malformed, NotFound, Unavailable
 from service.registry import Handle, Unknown

@@ -15,13 +15,13 @@ from sqlalchemy import Connection
 
 from service import log
 from service.contract.errors import ContractError
-from service.contract.manifest import CorrectorManifest, ModelManifest
+from service.contract.manifest import IDENTITY, CorrectorManifest, ModelManifest
 from service.contract.store import ArtifactStore
 from service.database import domains, models, versions
 from service.database.domains import DomainRow
 from service.database.engine import Database
 from service.database.models import ModelRow
-from service.engine.pipeline import IDENTITY, Pipeline, Version, mixes_exactly
+from service.engine.pipeline import Pipeline, Version, mixes_exactly
 from service.engine.rehearsal import load_frozen, rehearse
 from service.engine.session import SessionError
 from service.metrics import Metrics

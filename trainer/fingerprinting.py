@@ -17,6 +17,8 @@ from trainer.frozen import FrozenModel
 from trainer.measure import measure
 
 MOST_IMAGES = 10_000
+MOST_VALUES = 1 << 27
+"""Input values of all source images together: a gigabyte in float64, about 900 images of 224 x 224 in colour."""
 REFERENCE_SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 REFERENCE_DRAWS = 100
 CDF_LEVELS = 256
@@ -27,8 +29,9 @@ PERCENTILES = 101
 def from_images(
     frozen: FrozenModel, dataset: Dataset, taps: Sequence[Tap], spec: InputSpec, *, frozen_sha256: str, classes: int
 ) -> Fingerprint:
-    """A full fingerprint; of more than MOST_IMAGES images an even spread is taken."""
-    sample = dataset.take(np.linspace(0, len(dataset.images) - 1, min(len(dataset.images), MOST_IMAGES)).astype(int))
+    """A full fingerprint; of more images than MOST_IMAGES, or than MOST_VALUES allow, an even spread is taken."""
+    most = min(len(dataset.images), MOST_IMAGES, MOST_VALUES // dataset.images[0].size)
+    sample = dataset.take(np.linspace(0, len(dataset.images) - 1, most).astype(int))
     measured = measure(frozen, Corrector(), torch.from_numpy(sample.images))
     predicted = measured.scores.argmax(axis=1)
     labels = sample.labels if sample.labels is not None else predicted

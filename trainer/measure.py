@@ -11,7 +11,9 @@ from torch import nn
 from service.contract.statistics import ImageMoments
 from trainer.frozen import FrozenModel
 
-CHUNK = 256
+MOST_IMAGES = 256
+MOST_VALUES = 1 << 20
+"""Input values in one pass: activations of all taps take a hundred times as much, and must fit in memory together."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,12 @@ class Measured:
     scores: NDArray[np.float32]
 
 
+def chunks(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Images (n, C, H, W) in pieces that are small enough for one pass."""
+    most = max(1, min(MOST_IMAGES, MOST_VALUES // images[0].numel()))
+    return tuple(images.split(most))  # type: ignore[no-untyped-call]  # torch leaves it untyped
+
+
 @torch.no_grad()
 def tap_moments(
     frozen: FrozenModel, corrector: nn.Module, images: torch.Tensor, taps: Sequence[str]
@@ -34,7 +42,7 @@ def tap_moments(
     """Per-image moments of `taps` for images (n, C, H, W)."""
     parts = [
         {name: ImageMoments.of(value.numpy()) for name, value in frozen.taps_only(corrector(chunk), taps).items()}
-        for chunk in torch.split(images, CHUNK)
+        for chunk in chunks(images)
     ]
     return {name: ImageMoments.concatenate([part[name] for part in parts]) for name in taps}
 
@@ -43,7 +51,7 @@ def tap_moments(
 def measure(frozen: FrozenModel, corrector: nn.Module, images: torch.Tensor) -> Measured:
     """Moments of every tap that the frozen model was loaded with, and its class scores."""
     moments, scores = [], []
-    for chunk in torch.split(images, CHUNK):
+    for chunk in chunks(images):
         outputs, taps = frozen.forward_with_taps(corrector(chunk))
         moments.append({name: ImageMoments.of(value.numpy()) for name, value in taps.items()})
         scores.append(outputs[frozen.outputs[0]].numpy().reshape(len(chunk), -1))

@@ -4,6 +4,7 @@ Law: `Manifest.from_bytes(m.to_bytes()).to_bytes() == m.to_bytes()`, unknown fie
 """
 
 import json
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -12,6 +13,9 @@ from service.contract.digest import canonical_json
 from service.contract.errors import BadManifest
 from service.contract.input_spec import InputSpec
 
+IDENTITY = 0
+"""The version that every frozen model has: no correction."""
+
 SCHEMA_MAJOR = 1
 SCHEMA_VERSION = "1.0"
 
@@ -19,6 +23,7 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 NAME_RULE = "1 to 63 of a-z, 0-9, '-' and '_', starting with a letter or a digit"
 
 

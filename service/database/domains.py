@@ -5,10 +5,10 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from service.contract.manifest import IDENTITY
 from service.database.tables import domains
 
 DEFAULT = "default"
-IDENTITY = 0
 
 
 class Mode(StrEnum):

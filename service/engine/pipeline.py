@@ -13,8 +13,6 @@ import numpy as np
 
 from service.engine.session import Array, Float, SessionError
 
-IDENTITY = 0
-
 
 class Graph(Protocol):
     """What runs: a corrector or the frozen model."""

@@ -16,7 +16,7 @@ from service import catalog, log
 from service.contract.bundle import read_bundle, replace_synced, write_bundle
 from service.contract.errors import ContractError
 from service.contract.job import CHAMPION, JOB, MODEL, OUTCOME, STAGED, JobOutcome, JobSpec, Progress
-from service.contract.manifest import CorrectorManifest
+from service.contract.manifest import IDENTITY, CorrectorManifest
 from service.contract.store import LocalStore
 from service.contract.verdict import Decision, Verdict
 from service.database import domains, jobs, versions
@@ -139,7 +139,7 @@ class Worker:
         write_bundle(folder / MODEL, model.manifest, model.files)
         with self._database.read() as connection:
             domain = domains.find(connection, row.model, row.domain)
-            number = domain.champion if domain else domains.IDENTITY
+            number = domain.champion if domain else IDENTITY
             version = versions.find(connection, row.frozen_sha256, number)
         with self._database.write() as connection:
             jobs.start(connection, row, domain.generation if domain else 0)

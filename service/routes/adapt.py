@@ -1,7 +1,6 @@
 """Adaptations: post a batch, follow the job, cancel or approve it."""
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, TypeVar
@@ -14,7 +13,7 @@ from service.batches import Caps, read_batch
 from service.context import Context, Ctx
 from service.contract.digest import sha256_hex
 from service.contract.errors import InputError
-from service.contract.manifest import NAME_RULE
+from service.contract.manifest import NAME, NAME_RULE
 from service.database import jobs
 from service.database.jobs import FINISHED, JobRow, State
 from service.errors import Conflict, Malformed, NotFound, StoreFull, TooManyJobs, Unprocessable, of_input
@@ -29,7 +28,6 @@ T = TypeVar("T")
 
 DEFAULT_METHOD = "homogenizer"
 RETRY_AFTER_S = 10
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 router = APIRouter(prefix="/v1", tags=["adaptations"])
 

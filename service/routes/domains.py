@@ -1,6 +1,5 @@
 """Domains: create, configure, delete; move the champion forward and back."""
 
-import re
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
@@ -8,15 +7,13 @@ from pydantic import BaseModel, Field
 
 from service.context import Context, Ctx
 from service.contract.errors import ContractError
-from service.contract.manifest import NAME_RULE
+from service.contract.manifest import NAME, NAME_RULE
 from service.database import domains
 from service.database.domains import DomainRow, Mode
 from service.engine.session import SessionError
 from service.errors import Conflict, Malformed, NotFound, Unavailable
 from service.registry import Stale, Unknown
 from service.resources import LARGEST_VERSION, Domain
-
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 router = APIRouter(prefix="/v1/models/{model}/domains", tags=["domains"])
 

@@ -19,9 +19,10 @@ from service.answering import choose, compute, domain_of, provenance, provenance
 from service.context import Context, Ctx
 from service.contract.errors import InputError, WrongShape
 from service.contract.input_spec import InputSpec
+from service.contract.manifest import IDENTITY
 from service.database import versions
 from service.database.domains import DEFAULT
-from service.engine.pipeline import IDENTITY, Answer
+from service.engine.pipeline import Answer
 from service.engine.session import Array, Float
 from service.errors import Malformed, NotImplementedYet, TooLarge, Unavailable
 from service.registry import Handle

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from service.context import Context, Ctx
 from service.contract.errors import ContractError
-from service.contract.manifest import CorrectorManifest
+from service.contract.manifest import IDENTITY, CorrectorManifest
 from service.database import domains, models, versions
 from service.database.versions import VersionRow
 from service.engine.rehearsal import CORRECTOR_FILE
@@ -79,7 +79,7 @@ def list_versions(context: Ctx, model: str) -> dict[str, list[Version]]:
 @router.get("/models/{model}/versions/{version}")
 def get_version(context: Ctx, model: str, version: Number) -> dict[str, Any]:
     """One version with its manifest: method, stages, provenance."""
-    if version == domains.IDENTITY:
+    if version == IDENTITY:
         context.model(model)
         return {**Version.identity().model_dump(), "manifest": None}
     row = _find(context, model, version)
