@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 from service.contract.bundle import replace_synced
-from service.contract.job import OUTCOME, JobOutcome, Progress
+from service.contract.job import JOB, OUTCOME, JobOutcome, JobSpec, Progress
 from service.contract.lifeline import end_with_parent
+from trainer.plugins import known_methods
 
 NICENESS = 10
 """Predictions on the same machine go first."""
@@ -29,17 +30,16 @@ def main() -> None:
 
 def run_job(folder: Path) -> None:
     """Do the job; a method that the trainer does not have is the caller's problem and reported as such."""
-    # Before torch is loaded, which takes a second or two: an unknown method is answered at once.
-    from trainer.plugins import UnknownMethod, known_methods
-
     print_progress(Progress(share=0.0, step="load"))
-    from trainer.run import adapt
-
-    try:
-        adapt(folder, print_progress)
-    except UnknownMethod:
+    job = JobSpec.model_validate_json((folder / JOB).read_bytes())
+    # Before torch is loaded, which takes a second or two: an unknown method is answered at once.
+    if job.method not in known_methods():
         problem = f"this trainer knows the methods {', '.join(known_methods())}"
         replace_synced(folder / OUTCOME, JobOutcome(problem=problem).model_dump_json().encode())
+        return
+    from trainer.run import adapt
+
+    adapt(folder, print_progress)
 
 
 def print_progress(progress: Progress) -> None:

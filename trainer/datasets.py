@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from service.contract.errors import InputError
 from service.contract.input_spec import InputSpec
 from service.contract.pictures import decode_picture, to_pixels
 
@@ -44,13 +45,16 @@ def load_dataset(path: Path, spec: InputSpec, *, part: str | None = None) -> Dat
 
     Args:
         path: an .npz with `x` and, if known, `y`; or a folder with one folder of PNG or JPEG files a class.
-        part: reads `x_<part>` and `y_<part>` instead, as files that hold train and test together name them.
+        part: reads `x_<part>` and `y_<part>`, or the folder of that name, where train and test lie together.
 
     Raises:
         DatasetError: neither of the two, or an array is missing or of another shape.
     """
     if path.is_dir():
-        return _read_folders(path, spec)
+        folder = path / part if part else path
+        if not folder.is_dir():
+            raise DatasetError(f"{path} has no folder '{part}'")
+        return _read_folders(folder, spec)
     if path.suffix == ".npz" and path.is_file():
         return _read_npz(path, spec, part)
     raise DatasetError(f"{path} is neither an .npz file nor a folder of class folders")
@@ -69,8 +73,20 @@ def pixels_of(array: NDArray[Any], spec: InputSpec) -> NDArray[np.uint8]:
     grey = array.ndim == 3 and spec.channels == 1
     colour = array.ndim == 4 and array.shape[3] == spec.channels == 3
     if not (grey or colour):
-        raise DatasetError(f"images have shape {array.shape}; expected (n, {spec.shape}), (n, H, W) or (n, H, W, 3)")
+        raise DatasetError(
+            f"images have shape {array.shape}; expected (n, {', '.join(map(str, spec.shape))}), "
+            "(n, H, W) for one channel or (n, H, W, 3) for three"
+        )
+    if len(array) == 0:
+        raise DatasetError("there are no images")
     return np.stack([to_pixels(Image.fromarray(picture), spec) for picture in array])
+
+
+def _decode(file: Path, spec: InputSpec) -> NDArray[np.uint8]:
+    try:
+        return decode_picture(file.read_bytes(), spec, max_pixels=MAX_PIXELS)
+    except InputError as error:
+        raise DatasetError(f"{file}: {error}") from error
 
 
 def _read_npz(path: Path, spec: InputSpec, part: str | None) -> Dataset:
@@ -81,11 +97,15 @@ def _read_npz(path: Path, spec: InputSpec, part: str | None) -> Dataset:
             held = ", ".join(archive.files)
     except KeyError as error:
         raise DatasetError(f"{path} has no array 'x{suffix}'; see --part") from error
-    except (ValueError, OSError) as error:
+    # A damaged archive comes out of zipfile and numpy as any of a dozen types.
+    except Exception as error:
         raise DatasetError(f"{path} cannot be read as .npz without pickles") from error
     if y is not None and (y.shape != (len(x),) or y.dtype.kind not in "iu"):
         raise DatasetError(f"labels 'y{suffix}' in {path} are no {len(x)} whole numbers (arrays: {held})")
-    images = spec.from_tensor(x) if x.dtype == np.float32 else spec.from_pixels(pixels_of(x, spec))
+    try:
+        images = spec.from_tensor(x) if x.dtype == np.float32 else spec.from_pixels(pixels_of(x, spec))
+    except InputError as error:
+        raise DatasetError(f"{path}: {error}") from error
     return Dataset(images, None if y is None else y.astype(np.int64))
 
 
@@ -99,6 +119,6 @@ def _read_folders(path: Path, spec: InputSpec) -> Dataset:
     ]
     if not files:
         raise DatasetError(f"{path} holds no class folders with PNG or JPEG files")
-    pixels = np.stack([decode_picture(file.read_bytes(), spec, max_pixels=MAX_PIXELS) for file, _ in files])
+    pixels = np.stack([_decode(file, spec) for file, _ in files])
     labels = np.array([index for _, index in files], dtype=np.int64)
     return Dataset(spec.from_pixels(pixels), labels, tuple(folder.name for folder in classes))

@@ -47,9 +47,10 @@ def read_input_spec(content: bytes, normalisation: Normalisation) -> InputSpec:
     if tensor.elem_type != onnx.TensorProto.FLOAT:
         raise RegistrationError(f"input '{inputs[0].name}' is not float32; export the model with a float32 input")
     sides = [dim.dim_value for dim in tensor.shape.dim]
-    if len(sides) != 4 or min(sides[1:]) < 1:
+    if len(sides) != 4 or sides[0] > 0 or min(sides[1:]) < 1:
+        shown = ", ".join(str(side) if side > 0 else "free" for side in sides)
         raise RegistrationError(
-            f"input '{inputs[0].name}' has shape {sides}; (n, C, H, W) with fixed C, H, W is needed"
+            f"input '{inputs[0].name}' has shape ({shown}); (n, C, H, W) with n free and fixed C, H, W is needed"
         )
     return InputSpec(
         name=inputs[0].name,
@@ -112,6 +113,7 @@ def register(
     example = _example(spec, source)
     frozen = load_frozen(content, taps=names, parity_inputs=example)
     output, channels = _look(content, frozen, example)
+    _check_labels(source, output.classes)
     taps = choose_taps(names, channels)
     sha256 = sha256_hex(content)
     fingerprint = (
@@ -158,6 +160,14 @@ def _look(content: bytes, frozen: FrozenModel, example: np.ndarray) -> tuple[Out
 def _ends_in_softmax(content: bytes, output: str) -> bool:
     nodes = onnx.load_model_from_string(content).graph.node
     return any(node.op_type == "Softmax" and output in node.output for node in nodes)
+
+
+def _check_labels(source: Dataset | None, classes: int) -> None:
+    if source is None or source.labels is None:
+        return
+    low, high = int(source.labels.min()), int(source.labels.max())
+    if low < 0 or high >= classes:
+        raise RegistrationError(f"source labels run from {low} to {high}; the model has classes 0 to {classes - 1}")
 
 
 def _labels(labels: tuple[str, ...] | None, classes: int) -> tuple[str, ...]:

@@ -52,7 +52,8 @@ def adapt(folder: Path, report: Report) -> JobOutcome:
         model = read_bundle(folder / MODEL, ModelManifest)
         images = _read_batch(folder / BATCH, job)
         champion = read_bundle(folder / CHAMPION, CorrectorManifest) if (folder / CHAMPION).is_dir() else None
-    torch.set_num_threads(job.threads)
+        if champion is not None and champion.manifest.frozen_sha256 != job.frozen_sha256:
+            raise FrozenMismatch("the champion belongs to another frozen model")
     verdict, bundle = fit(job, model, images, champion, report, clock)
     with clock.time("stage"):
         shutil.rmtree(folder / STAGED, ignore_errors=True)
@@ -72,7 +73,7 @@ def fit(
     clock: "Clock",
 ) -> tuple[Verdict, Bundle[CorrectorManifest]]:
     """Fit, export, compare both forms, judge. The same arguments give the same bytes."""
-    torch.manual_seed(job.seed)
+    torch.set_num_threads(job.threads)
     parts = split(len(images), job.seed)
     with clock.time("load"):
         frozen, fingerprint = _load(job, model, images)
@@ -85,7 +86,7 @@ def fit(
         report(Progress(share=0.9, step="export"))
         content = to_onnx(corrector, model.manifest, method=job.method)
         check_parity(corrector, content, images[parts.judge])
-        golden = golden_vectors(content, images[parts.fit], model.manifest)
+        golden = golden_vectors(content, model.manifest)
     with clock.time("judge"):
         report(Progress(share=0.95, step="judge"))
         verdict = _judge(corrector, champion, task, images[parts.judge])

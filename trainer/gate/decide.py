@@ -13,6 +13,8 @@ LEAST_FALL = 0.20
 """The loss on reserved taps must fall by this share; less may be the corrector's own noise."""
 CAREFUL_FALL = 0.50
 """The same where there is no clean-batch reference to tell a shift from chance."""
+LEAST_GAIN = 0.02
+"""A candidate's loss must lie this share below the champion's, for sure: a champion fitted again is no better one."""
 MOST_REMAINING = 8.0
 """The loss that is left may be this many times that of a clean batch. Above it, corrections that looked better on the
 statistics were seen to classify at chance: see docs/decisions/0004-an-absolute-ceiling.md."""
@@ -85,7 +87,7 @@ def _rule(case: Case) -> tuple[Decision, Reason]:
 
 def _against_champion(case: Case, e: Evidence) -> tuple[Decision, Reason]:
     champion = case.against_champion
-    if champion is not None and not champion.ratio_high < 1.0:
+    if champion is not None and not champion.ratio_high < 1.0 - LEAST_GAIN:
         text = (
             f"the champion's loss on reserved taps is {champion.loss_before:.4g}, "
             f"the candidate's {champion.loss_after:.4g}: not better for sure"
@@ -103,6 +105,6 @@ def _collapsed(e: Evidence) -> bool:
 
     A shifted batch is often crowded before correction already; what counts is that it gets worse.
     """
-    crowded = e.share_after > e.share_before + MOST_EXTRA_SHARE
-    fewer = e.classes_after < LEAST_CLASSES * e.classes_before
-    return crowded or fewer
+    spread = e.share_after <= e.share_before + MOST_EXTRA_SHARE
+    enough = e.classes_after >= LEAST_CLASSES * e.classes_before
+    return not (spread and enough)

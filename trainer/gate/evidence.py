@@ -84,7 +84,8 @@ def _ratio_high(
     for _ in range(RESAMPLES):
         rows = draw.integers(0, images, images)
         losses = [statistics_loss(pool(take(moments, rows)), source, taps) for moments in (before, after)]
-        ratios.append(losses[1] / max(losses[0], 1e-12))
+        # Where both are zero nothing was gained: the ratio is 1.
+        ratios.append((losses[1] + 1e-12) / (losses[0] + 1e-12))
     return float(np.quantile(ratios, 0.95))
 
 

@@ -66,6 +66,13 @@ SCALES = (0.65, 0.8, 1.0, 1.25, 1.55)
 
 def fit(task: Task, config: Config) -> Corrector:
     """The smallest corrector that brings the select part's reserved taps as close to the source as any."""
+    # Stages draw their first weights from torch's own generator: seeded here, and left as it was found.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(task.seed)
+        return _search(task, config)
+
+
+def _search(task: Task, config: Config) -> Corrector:
     descent = _Descent(task, config)
     choice = _Choice(task, config)
     found: dict[str, Corrector] = {}
