@@ -18,8 +18,8 @@ from service.context import Context
 from service.contract.store import LocalStore
 from service.database.engine import Database
 from service.database.migrate import migrate
-from service.edge import Edge, HotRoute
-from service.errors import Malformed, Problem, StoreFull, Unavailable, Unprocessable, of_status
+from service.edge import CLIENT_CLOSED, Edge, HotRoute
+from service.errors import Internal, Malformed, Problem, StoreFull, Unavailable, Unprocessable, of_status
 from service.jobs import queue
 from service.jobs.queue import JobQueue
 from service.jobs.settlement import Settlement
@@ -30,6 +30,7 @@ from service.registry import Registry
 from service.routes import adapt, domains, oip, ops, predict, versions
 from service.serving import Serving
 from service.settings import Settings, shipped_models
+from service.wire import Disconnected
 
 logger = log.get(__name__)
 
@@ -54,6 +55,8 @@ def create_app(settings: Settings) -> Edge:
     app.add_exception_handler(Problem, _render_problem)
     app.add_exception_handler(RequestValidationError, _render_invalid)
     app.add_exception_handler(HTTPException, _render_status)
+    app.add_exception_handler(Exception, _render_defect)
+    app.add_exception_handler(Disconnected, _render_nothing)
     app.add_exception_handler(OperationalError, _render_database)
     app.add_exception_handler(PoolTimeout, _render_database)
     return Edge(app, HOT, context)
@@ -168,6 +171,16 @@ async def _render_status(_request: Request, error: Exception) -> Response:
     response = _problem(of_status(error.status_code))
     response.headers.update(error.headers or {})
     return response
+
+
+async def _render_defect(_request: Request, _error: Exception) -> Response:
+    # The framework raises the error again behind this answer; the edge logs it, with the request id.
+    return _problem(Internal())
+
+
+async def _render_nothing(_request: Request, _error: Exception) -> Response:
+    # Nobody reads it: the client went away while it was sending.
+    return Response(status_code=CLIENT_CLOSED)
 
 
 async def _render_database(_request: Request, error: Exception) -> Response:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import make_url
 
 BUSY_TIMEOUT_MS = 30_000
+POOL = 40
 
 
 class Database:
@@ -20,7 +21,8 @@ class Database:
         self._sqlite = parsed.get_backend_name() == "sqlite"
         if self._sqlite and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        self._engine = create_engine(url)
+        # As many as the threads that answer requests: nobody queues for a connection behind one who waits for a lock.
+        self._engine = create_engine(url, pool_size=POOL, max_overflow=0)
         if self._sqlite:
             event.listen(self._engine, "connect", _prepare_sqlite)
 

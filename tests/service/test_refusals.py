@@ -279,6 +279,19 @@ def test_a_verb_that_is_not_allowed_is_answered_with_those_that_are(shared_servi
     assert shared_service.http.delete("/v1/models").headers["allow"] == "GET"
 
 
+def test_a_defect_of_ours_is_a_problem_without_its_cause(service, monkeypatch) -> None:
+    def fail() -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(service.context.registry, "names", fail)
+    response = service.http.get("/v1/models")
+
+    assert_problem(response, 500)
+    assert "secret" not in response.text
+    monkeypatch.undo()
+    assert 'code="500"' in service.http.get("/metrics").text
+
+
 def test_a_compressed_body_is_refused(shared_service) -> None:
     response = shared_service.http.post(PREDICT, content=png(), headers={"content-encoding": "gzip"})
 
