@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from onnxscript import optimizer
 from rich.console import Console
@@ -117,7 +118,22 @@ def to_onnx(net: nn.Module) -> bytes:
     assert program is not None
     optimizer.fold_constants(program.model)
     optimizer.remove_unused_nodes(program.model)
-    return bytes(program.model_proto.SerializeToString(deterministic=True))
+    return bytes(without_traces(program.model_proto).SerializeToString(deterministic=True))
+
+
+def without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without what the exporter notes beside it: stack traces with the paths of whoever trained it."""
+    for part in (
+        model,
+        model.graph,
+        *model.graph.node,
+        *model.graph.value_info,
+        *model.graph.input,
+        *model.graph.output,
+    ):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    return model
 
 
 def main() -> None:
