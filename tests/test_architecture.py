@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -32,6 +33,14 @@ def test_importing_a_part_costs_only_that_part(statement, forbidden) -> None:
 
 def test_the_models_folder_holds_data_only() -> None:
     assert [] == [str(file) for file in (ROOT / "models").rglob("*.py*")]
+
+
+def test_the_frozen_models_that_ship_carry_no_notes_of_their_exporter() -> None:
+    for file in (ROOT / "models").rglob("*.onnx"):
+        model = onnx.load_model_from_string(file.read_bytes())
+        parts = (model, model.graph, *model.graph.node)
+
+        assert all(not part.metadata_props and not part.doc_string for part in parts), file.name
 
 
 def test_only_settings_and_what_starts_processes_read_the_environment() -> None:
