@@ -104,6 +104,7 @@ def _build(settings: Settings) -> Context:
         settlement=Settlement(database, registry),
         supervisor=Supervisor(settings, metrics),
         intake=asyncio.Semaphore(1),
+        streams=asyncio.Semaphore(settings.event_streams),
     )
 
 

@@ -34,6 +34,7 @@ class Context:
     settlement: Settlement
     supervisor: Supervisor
     intake: asyncio.Semaphore
+    streams: asyncio.Semaphore
 
     def model(self, name: str) -> ServedModel:
         """A loaded model, or the problem that there is none."""

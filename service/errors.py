@@ -8,7 +8,7 @@ Problem                     status
 ├── TooLarge                413  body, pixels or items beyond a cap
 ├── UnsupportedType         415  a media type or encoding that we do not take
 ├── Unprocessable           422  readable, but shape, type, values or count do not fit the model
-├── TooManyJobs             429  the job queue is full; Retry-After
+├── TooManyRequests         429  the job queue is full, or too many follow events; Retry-After
 ├── Internal                500  a defect of ours; details are in the log under the request id
 ├── NotImplementedYet       501  part of the protocol that this release lacks
 ├── Unavailable             503  overloaded or starting; Retry-After
@@ -101,10 +101,10 @@ class Unprocessable(Problem):
     status, kind, title = 422, "unprocessable", "Does not fit the model"
 
 
-class TooManyJobs(Problem):
-    """The job queue is full."""
+class TooManyRequests(Problem):
+    """The job queue is full, or too many follow events."""
 
-    status, kind, title = 429, "too-many-jobs", "Too many jobs"
+    status, kind, title = 429, "too-many-requests", "Too many requests"
 
 
 class Internal(Problem):

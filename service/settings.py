@@ -49,6 +49,7 @@ class Settings(BaseSettings):
 
     worker: bool = Field(True, description="Start the worker process beside the service.")
     queue_limit_jobs: int = Field(32, ge=1, description="Jobs that may wait; more are refused with 429.")
+    event_streams: int = Field(64, ge=1, description="Clients that may follow jobs at once; each is a look-up a tick.")
     job_timeout_s: float = Field(600.0, gt=0, description="A trainer that runs longer is ended.")
     job_attempts: int = Field(3, ge=1, description="Starts of one job before it is given up.")
     job_threads: int = Field(os.cpu_count() or 1, ge=1, description="Threads of the trainer.")

@@ -16,7 +16,7 @@ from service.contract.errors import InputError
 from service.contract.manifest import NAME, NAME_RULE
 from service.database import jobs
 from service.database.jobs import FINISHED, JobRow, State
-from service.errors import Conflict, Malformed, NotFound, StoreFull, TooManyJobs, Unprocessable, of_input
+from service.errors import Conflict, Malformed, NotFound, StoreFull, TooManyRequests, Unprocessable, of_input
 from service.jobs.methods import known_methods
 from service.jobs.settlement import Overtaken
 from service.jobs.submission import AdaptationOff, KeyReused, NoSpace, PostedBatch, QueueFull, TooManyDomains
@@ -86,6 +86,10 @@ def follow(context: Ctx, job_id: str, last_event_id: Annotated[str | None, Heade
         last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 10
     ):
         raise Malformed("Last-Event-ID must be a number that this stream gave out")
+    if context.streams.locked():
+        raise TooManyRequests(
+            "too many clients follow jobs; look at the job itself instead", retry_after_s=RETRY_AFTER_S
+        )
     return EventSourceResponse(_events(context, job_id, int(last_event_id or 0)))
 
 
@@ -135,7 +139,7 @@ async def _translated(call: Callable[[], T]) -> T:
     except InputError as error:
         raise of_input(error) from error
     except QueueFull as error:
-        raise TooManyJobs(str(error), retry_after_s=RETRY_AFTER_S) from error
+        raise TooManyRequests(str(error), retry_after_s=RETRY_AFTER_S) from error
     except KeyReused as error:
         raise Unprocessable(str(error)) from error
     except (AdaptationOff, TooManyDomains) as error:
@@ -163,14 +167,15 @@ def _key(header: str | None) -> str | None:
 
 
 async def _events(context: Context, job_id: str, seen: int) -> AsyncIterator[ServerSentEvent]:
-    while True:
-        rows, state = await run_in_threadpool(_news, context, job_id, seen)
-        for row in rows:
-            seen = row.number
-            yield ServerSentEvent(row.data, event=row.kind, id=str(row.number))
-        if not rows and state in FINISHED:
-            return
-        await asyncio.sleep(context.settings.refresh_interval_s)
+    async with context.streams:
+        while True:
+            rows, state = await run_in_threadpool(_news, context, job_id, seen)
+            for row in rows:
+                seen = row.number
+                yield ServerSentEvent(row.data, event=row.kind, id=str(row.number))
+            if not rows and state in FINISHED:
+                return
+            await asyncio.sleep(context.settings.refresh_interval_s)
 
 
 def _news(context: Context, job_id: str, seen: int) -> tuple[list[jobs.EventRow], str]:
