@@ -36,6 +36,11 @@ class Context:
     intake: asyncio.Semaphore
     streams: asyncio.Semaphore
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether predictions can be answered: a model is loaded and every batcher serves."""
+        return bool(self.registry.names()) and self.serving.is_alive
+
     def model(self, name: str) -> ServedModel:
         """A loaded model, or the problem that there is none."""
         try:

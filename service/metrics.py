@@ -49,7 +49,7 @@ class Metrics:
         )
         self.worker_starts = Counter("foreoptic_worker_starts", "Starts of the worker process.", registry=own)
         self._shown_active: set[tuple[str, str]] = set()
-        self.ready = Gauge("foreoptic_ready", "1 while /readyz says yes.", registry=own)
+        self.ready = Gauge("foreoptic_ready", "1 if /readyz would say yes.", registry=own)
 
     def show_active(self, versions: Mapping[tuple[str, str], int]) -> None:
         """The version of every (model, domain), up to DOMAINS_SHOWN: batches create domains, series cost memory."""

@@ -267,7 +267,6 @@ class Registry:
         except (ContractError, SessionError):
             self._metrics.activations.labels(model.row.name, "refused").inc()
             raise
-        self._metrics.activations.labels(model.row.name, "swapped").inc()
         return version
 
     def _swap(self, row: DomainRow, version: Version) -> None:
@@ -275,6 +274,7 @@ class Registry:
         before = self._active.get(key)
         self._active = {**self._active, key: _Active(row, version)}
         if before is None or before.champion.number != version.number:
+            self._metrics.activations.labels(row.model, "swapped").inc()
             logger.info("version active", model=row.model, domain=row.name, version=version.number)
 
     def _find_active(self, model: str, domain: str) -> _Active:

@@ -24,7 +24,7 @@ from service.contract.job import BATCH, CHAMPION, JOB, MODEL, OUTCOME, STAGED, J
 from service.contract.manifest import CorrectorManifest, ModelManifest
 from service.contract.verdict import Decision, Verdict
 from trainer.corrector import Corrector
-from trainer.export import ExportError, assemble, check_parity, golden_vectors, run_onnx, to_onnx
+from trainer.export import assemble, check_parity, golden_vectors, run_onnx, to_onnx
 from trainer.frozen import FrozenModel, load_frozen
 from trainer.gate.decide import Case, decide
 from trainer.gate.evidence import gather
@@ -178,6 +178,3 @@ def _judge(corrector: Corrector, champion: Bundle[CorrectorManifest] | None, tas
             is_identity=not corrector.names(),
         )
     )
-
-
-__all__ = ["Clock", "ExportError", "adapt", "fit", "frame_of"]

@@ -179,7 +179,8 @@ def live() -> dict[str, Any]:
 @router.get("/health/ready")
 def ready(context: Ctx) -> dict[str, Any]:
     """Whether every registered model can be served."""
-    _require_ready(context)
+    if not context.is_ready:
+        raise Unavailable("no model is loaded", retry_after_s=1)
     return {"live": True, "ready": True}
 
 
@@ -212,8 +213,3 @@ async def model_ready(context: Ctx, model: str, version: str | None = None) -> d
 def _published(context: Context, frozen_sha256: str) -> list[int]:
     with context.database.read() as connection:
         return [row.number for row in versions.of_model(connection, frozen_sha256)]
-
-
-def _require_ready(context: Context) -> None:
-    if not context.registry.names() or not context.serving.is_alive:
-        raise Unavailable("no model is loaded", retry_after_s=1)

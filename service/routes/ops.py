@@ -25,9 +25,7 @@ async def healthz(context: Ctx) -> dict[str, Any]:
 @router.get("/readyz")
 def readyz(context: Ctx) -> dict[str, Any]:
     """Whether predictions can be answered. A missing worker delays adaptations only, and is reported, not fatal."""
-    is_ready = bool(context.registry.names()) and context.serving.is_alive
-    context.metrics.ready.set(is_ready)
-    if not is_ready:
+    if not context.is_ready:
         raise Unavailable("no model is loaded", retry_after_s=1)
     return {
         "status": "ready",
@@ -40,6 +38,7 @@ def readyz(context: Ctx) -> dict[str, Any]:
 def metrics(context: Ctx) -> Response:
     """What Prometheus scrapes."""
     _count_jobs(context)
+    context.metrics.ready.set(context.is_ready)
     return Response(context.metrics.render(), media_type=CONTENT_TYPE)
 
 
