@@ -76,6 +76,11 @@ def ints(*values: int) -> np.ndarray:
     return np.array(values, dtype=np.int64)
 
 
+def scalar(value: float) -> np.ndarray:
+    """A float32 tensor of rank 0."""
+    return np.array(value, dtype=np.float32)
+
+
 Row = tuple[Case, int]
 """A case and one since-version."""
 
