@@ -41,7 +41,7 @@ def torch_type(node: Node, attribute: str) -> torch.dtype | None:
     number = node.integer(attribute, 0)
     if number not in _TYPES:
         allowed = [onnx.TensorProto.DataType.Name(kind) for kind in _TYPES]
-        raise node.refusal(f"{attribute} is data type {number}, allowed {allowed}; export the model in float32")
+        raise node.refusal(f"casts to data type {number}, allowed {allowed}; export the model in float32")
     return _TYPES[number]
 
 
