@@ -78,7 +78,7 @@ REFUSED_MODELS = {
     "integer-input": (
         to_bytes(
             build_model(
-                [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)], shape=[1], input_type=TensorProto.UINT8
+                [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)], shape=[1], input_type=TensorProto.INT64
             )
         ),
         "'x' has type UINT8",
