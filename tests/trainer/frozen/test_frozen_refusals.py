@@ -81,7 +81,7 @@ REFUSED_MODELS = {
                 [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)], shape=[1], input_type=TensorProto.INT64
             )
         ),
-        "'x' has type UINT8",
+        "'x' has type INT64",
     ),
     "opset-of-tomorrow": (
         _changed(lambda m: setattr(m.opset_import[0], "version", 999)),
