@@ -55,7 +55,8 @@ def _half_pixel(places: Coordinates, axis: Axis) -> Coordinates:
 def _symmetric(places: Coordinates, axis: Axis) -> Coordinates:
     adjustment = np.float32(axis.goal) / (np.float32(axis.scale) * np.float32(axis.size))
     offset = np.float32(axis.size / 2) * (np.float32(1.0) - adjustment)
-    return offset + (places + np.float32(0.5)) / np.float32(axis.scale) - np.float32(0.5)
+    # This one alone is summed in double precision.
+    return (offset + (places.astype(np.float64) + 0.5) / axis.scale - 0.5).astype(np.float32)
 
 
 def _aligned(places: Coordinates, axis: Axis) -> Coordinates:
@@ -72,10 +73,11 @@ _TRANSFORMATIONS: dict[str, Callable[[Coordinates, Axis], Coordinates]] = {
 }
 TRANSFORMATIONS = tuple(_TRANSFORMATIONS)
 
-_HALF = np.float32(0.5)
+_TIE = 1e-6
+"""Coordinates that are no further from a half are halves to onnxruntime."""
 _NEAREST: dict[str, Callable[[Coordinates], Coordinates]] = {
-    "round_prefer_floor": lambda at: np.ceil(at - _HALF),
-    "round_prefer_ceil": lambda at: np.floor(at + _HALF),
+    "round_prefer_floor": lambda at: np.ceil(at.astype(np.float64) - 0.5 - _TIE),
+    "round_prefer_ceil": lambda at: np.floor(at.astype(np.float64) + 0.5 + _TIE),
     "floor": np.floor,
     "ceil": np.ceil,
 }
@@ -83,7 +85,6 @@ NEAREST_MODES = tuple(_NEAREST)
 
 
 def _coordinates(axis: Axis, choice: Filter) -> Coordinates:
-    # A result of the same size is a copy, whatever the transformation says.
     return _TRANSFORMATIONS[choice.transformation](np.arange(axis.goal, dtype=np.float32), axis)
 
 

@@ -49,6 +49,9 @@ def _by_sizes(sizes: tuple[int, ...], wanted: list[int], policy: _Policy) -> lis
 
 
 def _resample(x: Tensor, axes: tuple[int, ...], goals: list[Goal], choice: Filter) -> Tensor:
+    if all(size == x.shape[axis] for axis, (size, _) in zip(axes, goals, strict=True)):
+        # onnxruntime copies a result of the same sizes, whatever its factors say.
+        return x
     for axis, (size, scale) in zip(axes, goals, strict=True):
         if scale != 1.0 or size != x.shape[axis]:
             x = _resample_axis(x, axis, Axis(x.shape[axis], size, scale), choice)
