@@ -206,7 +206,8 @@ TEXTS = {
     # Exporters of opset 9 compute in floats: Cast, Mul, Floor, Cast.
     "older-halves": """<ir_version: 4, opset_import: ["" : 9]>
         graph (float[n,4,h,w] x) => (float[n,32,hs,ws] y)
-        <int64 zero = {0}, float half = {0.5}, int64[1] four = {4}, int64[1] many = {32}, int64[4] repeats = {1, 2, 1, 1}> {
+        <int64 zero = {0}, float half = {0.5}, int64[1] four = {4}, int64[1] many = {32},
+         int64[4] repeats = {1, 2, 1, 1}> {
             sizes = Shape (x)
             n = Gather <axis = 0> (sizes, zero)  n1 = Unsqueeze <axes = [0]> (n)
             spatial = Slice <axes = [0], starts = [2], ends = [4]> (sizes)
@@ -244,6 +245,38 @@ def test_gradient_passes_beside_computed_shapes(text: str) -> None:
         x = torch.from_numpy(_picture(shape)).double().requires_grad_()
 
         assert torch.autograd.gradcheck(frozen, (x,), fast_mode=True)
+
+
+def test_what_sizes_make_meets_pictures_on_another_device() -> None:
+    """Shapes are computed on the CPU, so are tensors filled by them; the meta device stands for an accelerator."""
+    text = """<ir_version: 10, opset_import: ["" : 17]>
+        graph (float[n,2,h,w] x) => (float[n,5,h,h] y) <int64 two = {2}, int64 three = {3}, int64[1] flat = {-1}> {
+            sizes = Shape (x)
+            h = Gather (sizes, two)  h1 = Reshape (h, flat)  w = Gather (sizes, three)  w1 = Reshape (w, flat)
+            square = Concat <axis = 0> (h1, h1)  turned = Concat <axis = 0> (w1, h1)
+            ones = ConstantOfShape <value = float[1] {1.0}> (turned)
+            halves = ConstantOfShape <value = float[1] {0.5}> (square)
+            product = MatMul (x, ones)
+            larger = Max (product, halves)
+            summed = Einsum <equation = "ncij,jk->nik"> (larger, halves)
+            over = Greater (summed, halves)
+            chosen = Where (over, summed, halves)
+            corner = ConstantOfShape <value = int64[1] {0}> (six)
+            place = Reshape (corner, pair)
+            update = ConstantOfShape <value = float[1] {2.0}> (flat_one)
+            marked = ScatterND (chosen, place, update)
+            layer = Unsqueeze (marked, axis)
+            y = Concat <axis = 1> (larger, layer, larger)
+        }"""
+    sizes = {"six": [3], "pair": [1, 3], "flat_one": [1], "axis": [1]}
+    model = onnx.parser.parse_model(text)
+    model.graph.initializer.extend(numpy_helper.from_array(np.array(value), name) for name, value in sizes.items())
+    x = _picture((2, 2, 4, 6))
+    frozen = load_frozen(to_bytes(model), parity_inputs=x)
+
+    y = frozen.to("meta")(torch.from_numpy(x).to("meta"))
+
+    assert (y.device.type, y.shape) == ("meta", (2, 5, 4, 4))
 
 
 def test_weights_of_a_computed_choice_are_told_apart() -> None:
