@@ -44,8 +44,8 @@ REFUSED = {
 """Parts of the names of cases that ask for what is not computed, and why it is not."""
 
 NOT_READ = r"FLOAT8E5M2(?!FNUZ)|quantizelinear_e5m2|resize_downsample_scales_(linear|cubic)_align_corners$"
-"""numpy counts this type among the floats and torch does not take it: no refusal, torch's own error. And two cases align
-corners at fractions of a pixel, where onnxruntime, which is followed here, has whole pixels."""
+"""numpy counts this type among the floats and torch does not take it: no refusal, torch's own error. And two cases
+align corners at fractions of a pixel, where onnxruntime, which is followed here, has whole pixels."""
 
 FEWEST_COMPUTED, FEWEST_REFUSED = 1180, 268
 """As counted with onnx 1.23."""
