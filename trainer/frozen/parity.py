@@ -97,7 +97,8 @@ def check_parity(model: FrozenModel, model_bytes: bytes, inputs: np.ndarray, tol
     try:
         with torch.no_grad():
             outputs, taps = model.forward_with_taps(torch.from_numpy(inputs).to(device))
-    except RuntimeError as error:
+    # What torch and our kernels raise on sizes and indices that do not fit.
+    except (RuntimeError, IndexError, ValueError, TypeError) as error:
         raise UnsupportedModel(
             f"onnxruntime runs the model on {inputs.dtype}{list(inputs.shape)} and torch does not: {error} "
             f"({'; '.join(getattr(error, '__notes__', []))})"
