@@ -151,10 +151,12 @@ def test_node_that_is_not_computed_is_refused_by_name(model_bytes: bytes, words:
 
 
 def test_version_outside_the_table_is_refused_with_the_known_ones() -> None:
-    nodes = [helper.make_node("AveragePool", ["x"], ["y"], kernel_shape=[2, 2])]
-    model_bytes = to_bytes(build_model(nodes, shape=("n", 3, 4, 4), opset=1))
+    stored = ["scale", "bias", "mean", "var"]
+    nodes = [helper.make_node("BatchNormalization", ["x", *stored], ["y"])]
+    weights = {name: np.ones(3, np.float32) for name in stored}
+    model_bytes = to_bytes(build_model(nodes, shape=("n", 3, 4, 4), initializers=weights, opset=6))
 
-    with pytest.raises(UnsupportedOperator, match=r"AveragePool, since version 1.*\[7, 10, 11, 19, 22\]"):
+    with pytest.raises(UnsupportedOperator, match=r"BatchNormalization, since version 6.*\[7, 9, 14, 15\]"):
         load_frozen(model_bytes)
 
 
