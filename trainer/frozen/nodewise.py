@@ -18,7 +18,7 @@ from trainer.frozen.errors import ParityError
 from trainer.frozen.folding import fold
 from trainer.frozen.graph import Graph
 from trainer.frozen.operators.quantization import STRAIGHT_THROUGH
-from trainer.frozen.parity import _with_outputs, relative_error
+from trainer.frozen.parity import relative_error, with_outputs
 
 QUANTIZED = (np.int8, np.uint8, np.int16, np.uint16)
 OFF_BY_ONE = 1000
@@ -86,7 +86,7 @@ def _every_value(
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(
-        _with_outputs(model_bytes, names), options, providers=["CPUExecutionProvider"], enable_fallback=0
+        with_outputs(model_bytes, names), options, providers=["CPUExecutionProvider"], enable_fallback=0
     )
     values = session.run(list(names), {input_name: inputs})
     return {name: np.array(value) for name, value in zip(names, values, strict=True)}
