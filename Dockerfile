@@ -12,7 +12,7 @@ COPY service service
 COPY trainer trainer
 COPY models models
 RUN --mount=type=cache,target=/root/.cache/pip \
-    python -m pip wheel --no-deps --wheel-dir /wheels .
+    pip wheel --no-deps --wheel-dir /wheels .
 
 # What it depends on, in a layer of its own: a change of the source does not install it again.
 FROM ${BASE} AS dependencies
@@ -22,24 +22,20 @@ COPY pyproject.toml constraints.txt deploy/requirements.py ./
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m venv --without-pip /opt/venv \
     && python requirements.py "$ACCELERATOR" > service.txt \
-    && python -m pip --python /opt/venv/bin/python install --constraint constraints.txt --requirement service.txt
+    && pip --python /opt/venv/bin/python install --constraint constraints.txt --requirement service.txt
 
-# torch's own index has the wheels without CUDA. Torch alone comes from there: another index could shadow any package.
-FROM dependencies AS torch-cpu
+# torch's own index has the wheels without CUDA; torch alone comes from there: a second index could shadow any package.
+# With CUDA it comes from PyPI like everything else.
+FROM dependencies AS trainer-dependencies
+ARG ACCELERATOR
 ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
 RUN --mount=type=cache,target=/root/.cache/pip \
-    python -m pip --python /opt/venv/bin/python install --no-deps --index-url "$TORCH_INDEX_URL" \
-        --constraint constraints.txt torch
-
-# With CUDA it comes from PyPI, like everything else.
-FROM dependencies AS torch-gpu
-
-# hadolint ignore=DL3006
-FROM torch-${ACCELERATOR} AS trainer-dependencies
-ARG ACCELERATOR
-RUN --mount=type=cache,target=/root/.cache/pip \
     python requirements.py "$ACCELERATOR" trainer > trainer.txt \
-    && python -m pip --python /opt/venv/bin/python install --constraint constraints.txt --requirement trainer.txt
+    && if [ "$ACCELERATOR" = cpu ]; then \
+        pip --python /opt/venv/bin/python install --no-deps --index-url "$TORCH_INDEX_URL" \
+            --constraint constraints.txt torch; \
+    fi \
+    && pip --python /opt/venv/bin/python install --constraint constraints.txt --requirement trainer.txt
 
 # What both images share at run time. Only the volume and /tmp are written to.
 FROM ${BASE} AS runtime
@@ -52,11 +48,13 @@ RUN groupadd --gid 10001 foreoptic \
     && useradd --uid 10001 --gid 10001 --no-log-init --no-create-home --home-dir /var/lib/foreoptic \
         --shell /usr/sbin/nologin foreoptic \
     && install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/foreoptic
+# onnxruntime's official builds report models and runs to their maker unless told not to, before it is loaded.
 ENV PATH="/opt/venv/bin:${PATH}" \
     FOREOPTIC_HOME=/var/lib/foreoptic \
     FOREOPTIC_PORT=8000 \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1
+    PYTHONUNBUFFERED=1 \
+    ORT_DISABLE_TELEMETRY=1
 WORKDIR /var/lib/foreoptic
 VOLUME ["/var/lib/foreoptic"]
 STOPSIGNAL SIGTERM
@@ -65,7 +63,7 @@ ENTRYPOINT ["foreoptic"]
 FROM runtime AS trainer
 COPY --from=trainer-dependencies /opt/venv /opt/venv
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-deps /wheels/*.whl
+    pip --python /opt/venv/bin/python install --no-cache-dir --no-deps /wheels/*.whl
 USER 10001:10001
 CMD ["worker"]
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
@@ -75,7 +73,7 @@ HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
 FROM runtime AS service
 COPY --from=dependencies /opt/venv /opt/venv
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-deps /wheels/*.whl
+    pip --python /opt/venv/bin/python install --no-cache-dir --no-deps /wheels/*.whl
 USER 10001:10001
 EXPOSE 8000
 CMD ["serve", "--no-worker"]

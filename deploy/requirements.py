@@ -1,7 +1,7 @@
 """Print what the images install before the project itself: `requirements.py cpu|gpu [EXTRA ...]`.
 
 pyproject.toml stays the only list. onnxruntime and onnxruntime-gpu are two distributions of one module and overwrite
-each other's files; no extra can take a dependency away, so the GPU's is a dependency group, and stands in its place here.
+each other's files. No extra can take a dependency away, so the GPU's is a dependency group that replaces it here.
 """
 
 import sys
