@@ -3,8 +3,8 @@
 ARG BASE=python:3.11.14-slim-bookworm
 ARG ACCELERATOR=cpu
 
-# The project, built once; compilers would stay here if anything needed one.
-FROM ${BASE} AS wheel
+# The project alone, built once, installed where both images have it.
+FROM ${BASE} AS project
 WORKDIR /build
 COPY pyproject.toml README.md ./
 COPY foreoptic foreoptic
@@ -12,7 +12,8 @@ COPY service service
 COPY trainer trainer
 COPY models models
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip wheel --no-deps --wheel-dir /wheels .
+    python -m venv --without-pip /opt/venv \
+    && pip --python /opt/venv/bin/python install --no-deps .
 
 # What it depends on, in a layer of its own: a change of the source does not install it again.
 FROM ${BASE} AS dependencies
@@ -62,8 +63,7 @@ ENTRYPOINT ["foreoptic"]
 
 FROM runtime AS trainer
 COPY --from=trainer-dependencies /opt/venv /opt/venv
-RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    pip --python /opt/venv/bin/python install --no-cache-dir --no-deps /wheels/*.whl
+COPY --from=project /opt/venv /opt/venv
 USER 10001:10001
 CMD ["worker"]
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
@@ -72,8 +72,7 @@ HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
 # Last, and so the default target: the one that faces a network is the smaller one.
 FROM runtime AS service
 COPY --from=dependencies /opt/venv /opt/venv
-RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
-    pip --python /opt/venv/bin/python install --no-cache-dir --no-deps /wheels/*.whl
+COPY --from=project /opt/venv /opt/venv
 USER 10001:10001
 EXPOSE 8000
 CMD ["serve", "--no-worker"]

@@ -128,7 +128,7 @@ def test_data_history_and_environments_stay_out_of_the_build(path) -> None:
 
 def test_the_service_takes_nothing_from_the_stage_that_holds_torch() -> None:
     assert "trainer-dependencies" in sources("trainer")
-    assert {"service", "runtime", "dependencies", "wheel"} == sources("service")
+    assert {"service", "runtime", "dependencies", "project"} == sources("service")
 
 
 def test_the_service_lists_no_library_of_the_trainer() -> None:
