@@ -1,7 +1,6 @@
 """The worker process: `python -m service.jobs`. Started by the service, or by `foreoptic worker` elsewhere."""
 
 import argparse
-import fcntl
 import threading
 
 from service import log
@@ -9,11 +8,9 @@ from service.contract.lifeline import end_with_parent
 from service.contract.store import LocalStore
 from service.database.engine import Database
 from service.database.migrate import migrate
-from service.jobs import queue
+from service.jobs import health, queue
 from service.jobs.worker import Worker
 from service.settings import Settings
-
-LOCK = "worker.lock"
 
 
 def main() -> None:
@@ -31,8 +28,7 @@ def work(settings: Settings) -> None:
     """Do jobs in this process until interrupted; of several workers over one home, one works and the others wait."""
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Held until the process ends, however it ends.
-    lock = (settings.home / LOCK).open("w")
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    _lock = health.hold(settings.home)
     database = Database(settings.url)
     migrate(database)
     queue.prepare(database)
