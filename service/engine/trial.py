@@ -72,25 +72,26 @@ def examine(content: bytes, rules: GraphRules, item: Sequence[int]) -> dict[str,
         item: sides of one item of the input, used where the file leaves them open.
 
     Returns:
-        `input`, the shape that was run, None where sides are open and no item is given; `outputs` with name, shape,
-        dtype, and whether every value is finite.
+        `input`, the shape that was run, None where sides are open and no item is given; `declared`, whether the file
+        alone says that shape; `outputs` with name, shape, dtype, and whether every value is finite.
 
     Raises:
         GraphError, SessionError, TrialRefused: it breaks a rule, does not load or run, or does not do what it is for.
     """
     model = check_graph(content, rules)
     entry = only_input(model)
-    shape, dtype = _shape(entry, item), helper.tensor_dtype_to_np_dtype(entry.type.tensor_type.elem_type)
+    shape, is_declared = _shape(entry, item), _shape(entry, ()) is not None
+    dtype = helper.tensor_dtype_to_np_dtype(entry.type.tensor_type.elem_type)
     del model
     session = OnnxSession(content, threads=1)
     if shape is None:
-        return {"input": None, "outputs": []}
+        return {"input": None, "declared": False, "outputs": []}
     noise = (np.random.default_rng(0).random(shape, np.float32) * (100 if dtype.kind in "iu" else 1)).astype(dtype)
     results = dict(zip(session.outputs, map(np.asarray, session.run(noise)), strict=True))
     outputs = [_describe(name, value) for name, value in results.items()]
     if rules.keeps_shape and (outputs[0]["shape"] != list(shape) or not outputs[0]["finite"]):
         raise TrialRefused(f"a {rules.name} turns {shape} into {outputs[0]['shape']}, or into what is not finite")
-    return {"input": shape, "outputs": outputs}
+    return {"input": shape, "declared": is_declared, "outputs": outputs}
 
 
 def _shape(entry: onnx.ValueInfoProto, item: Sequence[int]) -> tuple[int, ...] | None:

@@ -58,11 +58,17 @@ class Output(BaseModel):
 
 
 class Report(BaseModel):
-    """How a graph did. `input` is the shape that was run; None where the file leaves sides open and none were given."""
+    """How a graph did.
+
+    Attributes:
+        input: the shape that was run; None where the file leaves sides open and none were given.
+        declared: whether the file alone says that shape, the number of items aside.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     input: tuple[int, ...] | None
+    declared: bool
     outputs: tuple[Output, ...]
 
 
