@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from service.contract.errors import (
     ContractError,
@@ -77,6 +77,9 @@ class Refusal(BaseModel):
 
     error: str
     detail: str = Field(max_length=16 * MAX_DETAIL)
+
+
+ANSWER: TypeAdapter[Report | Refusal] = TypeAdapter(Report | Refusal)
 
 
 def limits_for(content: bytes) -> Limits:
@@ -190,12 +193,13 @@ def _judge(answer: bytes, status: int, limits: Limits) -> Report:
         how = f"signal {-status}" if status < 0 else f"status {status}"
         raise TrialCrashed(f"the process that loaded the graph ended with {how}; the graph is not used")
     try:
-        if b'"error"' in answer:
-            refusal = Refusal.model_validate_json(answer)
-            raise REFUSALS[refusal.error](_shown(refusal.detail))
-        return Report.model_validate_json(answer)
+        document = ANSWER.validate_json(answer)
+        if isinstance(document, Report):
+            return document
+        refusal = REFUSALS[document.error](_shown(document.detail))
     except (ValidationError, KeyError) as error:
         raise TrialGarbled("the trial did not answer as it must; the graph is not used") from error
+    raise refusal
 
 
 def _timeout(allowed: str) -> TrialTimeout:
