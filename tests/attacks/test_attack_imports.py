@@ -144,7 +144,7 @@ def test_a_hostile_corrector_is_not_activated_and_the_champion_stays(
 
     assert answer.status_code == 503
     assert answer.headers["content-type"] == "application/problem+json"
-    assert shared_service.http.get(path).json()["champion"] == 0
+    assert shared_service.http.get(path).json()["aliases"]["champion"] == 0
     assert shared_service.infer(random_rows(1), version=str(number)).status_code >= 400
     x = random_rows(3)
     served = np.float32(shared_service.infer(x).json()["outputs"][0]["data"]).reshape(3, -1)
@@ -172,7 +172,7 @@ def test_a_hostile_model_is_not_loaded_and_the_others_are_served(settings, tiny,
     database.close()
 
     with running(settings, tiny) as service:
-        assert [model["name"] for model in service.http.get("/v1/models").json()["models"]] == ["digits", TINY]
+        assert [model["model"] for model in service.http.get("/v1/models").json()["models"]] == ["digits", TINY]
         assert service.infer(random_rows(2)).status_code == 200
 
 
@@ -226,7 +226,7 @@ def test_a_service_starts_without_a_model_that_was_replaced(settings, tiny) -> N
     # `running` would register the model again, and heal it: under another name it does not.
     other = tiny.manifest.model_copy(update={"name": "other"})
     with running(settings, Bundle(sha256_hex(other.to_bytes()), other, tiny.files)) as service:
-        names = [model["name"] for model in service.http.get("/v1/models").json()["models"]]
+        names = [model["model"] for model in service.http.get("/v1/models").json()["models"]]
 
     database.close()
     assert names == ["digits", "other"]
