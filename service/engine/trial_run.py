@@ -121,8 +121,14 @@ def try_graph(
 
 
 def _start(arguments: Sequence[str], folder: str) -> subprocess.Popen[bytes]:
-    # Nothing of ours is inherited; one thread, since more cannot be started under the limits.
-    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    # Nothing of ours is inherited; one thread, since more cannot be started under the limits, and onnxruntime's own
+    # telemetry would be a second one, with a connection to the outside.
+    environment = {
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "ORT_DISABLE_TELEMETRY": "1",
+    }
     # Our own fixed words and numbers; nothing of a client's reaches the command line.
     return subprocess.Popen(  # noqa: S603
         [sys.executable, "-P", "-s", *arguments],

@@ -157,6 +157,13 @@ def test_nothing_of_ours_is_inherited(monkeypatch: pytest.MonkeyPatch) -> None:
         try_graph(b"", FROZEN_MODEL, limits=QUICK, program=("-c", code))
 
 
+def test_the_process_has_one_thread_and_sends_no_telemetry() -> None:
+    code = "import os, onnxruntime; raise SystemExit(len(os.listdir('/proc/self/task')) - 1)"
+
+    with pytest.raises(TrialGarbled):
+        try_graph(b"", FROZEN_MODEL, limits=QUICK, program=("-c", code))
+
+
 def test_the_process_limits_itself_before_it_reads() -> None:
     code = (
         "import json, os, resource, sys\n"
