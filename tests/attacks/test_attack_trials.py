@@ -88,8 +88,7 @@ def test_a_loop_that_never_ends_is_ended(limits: Limits) -> None:
         try_graph(endless.SerializeToString(), FROZEN_MODEL, limits=limits)
 
 
-def test_a_file_is_not_opened_although_the_rules_are_absent(tmp_path: Path) -> None:
-    # onnxruntime itself would look beside the working folder; that is a new and empty one.
+def test_a_broken_rule_comes_back_as_what_it_is() -> None:
     with pytest.raises(ExternalData):
         try_graph(EXTERNAL["location_beside"], FROZEN_MODEL)
 
