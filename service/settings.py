@@ -76,6 +76,11 @@ class Settings(BaseSettings):
         return self.home / "store"
 
     @property
+    def tried_dir(self) -> Path:
+        """Which graphs came through their first load here."""
+        return self.home / "tried"
+
+    @property
     def jobs_dir(self) -> Path:
         """One folder a job."""
         return self.home / "jobs"

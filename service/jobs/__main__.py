@@ -5,9 +5,9 @@ import threading
 
 from service import log
 from service.contract.lifeline import end_with_parent
-from service.contract.store import LocalStore
 from service.database.engine import Database
 from service.database.migrate import migrate
+from service.engine.tried import TriedStore
 from service.jobs import health, queue
 from service.jobs.worker import Worker
 from service.settings import Settings
@@ -34,7 +34,7 @@ def work(settings: Settings) -> None:
     queue.prepare(database)
     worker = Worker(
         database,
-        LocalStore(settings.store_dir),
+        TriedStore(settings.store_dir, settings.tried_dir),
         settings.jobs_dir,
         timeout_s=settings.job_timeout_s,
         attempts=settings.job_attempts,

@@ -5,16 +5,16 @@ file: its nodes are in topological order, and all of its data was inside the byt
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
 import onnx.defs
-import onnx.external_data_helper
 import onnx.helper
 from google.protobuf.message import DecodeError
 
+from service.contract.graph_walk import is_external, stored_tensors
 from trainer.frozen.errors import UnsupportedModel
 from trainer.frozen.node import DEFAULT_DOMAINS, Node, decode_node, read_tensor
 
@@ -57,8 +57,8 @@ def parse_proto(model_bytes: bytes) -> onnx.ModelProto:
         ) from error
     if not model.graph.output:
         raise UnsupportedModel(f"{len(model_bytes)} bytes hold no graph with an output; give one whole .onnx file")
-    for tensor in _stored_tensors(model.graph):
-        if onnx.external_data_helper.uses_external_data(tensor):
+    for _, tensor in stored_tensors(model):
+        if is_external(tensor):
             raise UnsupportedModel(
                 f"tensor {tensor.name!r} keeps its data outside the file; save the model with all data inside "
                 f"(onnx.save_model(..., save_as_external_data=False) or torch.onnx.export(..., external_data=False))"
@@ -203,18 +203,3 @@ def _declared_shape(kind: onnx.TypeProto.Tensor) -> tuple[int | None, ...] | Non
         return None
     # Zero and -1 are what some exporters write for an open dimension.
     return tuple(int(dim.dim_value) if dim.dim_value > 0 else None for dim in kind.shape.dim)
-
-
-def _stored_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor that the graph stores, those in attributes and sub-graphs included."""
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    for attribute in (attribute for node in graph.node for attribute in node.attribute):
-        yield from attribute.tensors
-        if attribute.HasField("t"):
-            yield attribute.t
-        if attribute.HasField("sparse_tensor"):
-            yield from (attribute.sparse_tensor.values, attribute.sparse_tensor.indices)
-        for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-            yield from _stored_tensors(inner)
