@@ -125,8 +125,11 @@ def only_input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
     stored = {tensor.name for tensor in graph.initializer} | {sparse.values.name for sparse in graph.sparse_initializer}
     inputs = [value for value in graph.input if value.name not in stored]
     if len(inputs) != 1:
-        names = ", ".join(value.name[:80] for value in inputs[:8])
-        raise WrongInterface(f"the model has {len(inputs)} inputs ({names}); a model with one is needed")
+        names = ", ".join(f"'{value.name[:80]}'" for value in inputs[:8])
+        raise WrongInterface(
+            f"the model has {len(inputs)} inputs ({names}); a corrector stands in front of one: "
+            "export the model with the others fixed inside"
+        )
     entry: onnx.ValueInfoProto = inputs[0]
     return entry
 

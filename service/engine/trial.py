@@ -87,7 +87,7 @@ def examine(content: bytes, rules: GraphRules, item: Sequence[int]) -> dict[str,
     if shape is None:
         return {"input": None, "declared": False, "outputs": []}
     noise = (np.random.default_rng(0).random(shape, np.float32) * (100 if dtype.kind in "iu" else 1)).astype(dtype)
-    results = dict(zip(session.outputs, map(np.asarray, session.run(noise)), strict=True))
+    results = dict(zip((output.name for output in session.outputs), map(np.asarray, session.run(noise)), strict=True))
     outputs = [_describe(name, value) for name, value in results.items()]
     if rules.keeps_shape and (outputs[0]["shape"] != list(shape) or not outputs[0]["finite"]):
         raise TrialRefused(f"a {rules.name} turns {shape} into {outputs[0]['shape']}, or into what is not finite")

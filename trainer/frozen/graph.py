@@ -14,6 +14,8 @@ import onnx.defs
 import onnx.helper
 from google.protobuf.message import DecodeError
 
+from service.contract.errors import WrongInterface
+from service.contract.graph_rules import only_input
 from service.contract.graph_walk import is_external, stored_tensors
 from trainer.frozen.errors import UnsupportedModel
 from trainer.frozen.node import DEFAULT_DOMAINS, Node, decode_node, read_tensor
@@ -79,7 +81,7 @@ def read_graph(model_bytes: bytes) -> Graph:
     initializers = {t.name: read_tensor(t, "initializer") for t in model.graph.initializer}
     for sparse in model.graph.sparse_initializer:
         raise UnsupportedModel(f"initializer {sparse.values.name!r} is sparse; export the model with dense weights")
-    entry = _only_input(model.graph, initializers)
+    entry = _only_input(model)
     outputs = tuple(output.name for output in model.graph.output)
     nodes = _without_unread_outputs([decode_node(proto, opsets) for proto in model.graph.node], outputs)
     return Graph(
@@ -175,21 +177,17 @@ def _opsets(model: onnx.ModelProto) -> dict[str, int]:
     return opsets
 
 
-def _only_input(graph: onnx.GraphProto, initializers: Collection[str]) -> onnx.ValueInfoProto:
-    # Files before IR version 4 list their initializers among the inputs.
-    inputs = [entry for entry in graph.input if entry.name not in initializers]
-    if len(inputs) != 1:
-        raise UnsupportedModel(
-            f"the model has {len(inputs)} inputs {[entry.name for entry in inputs]}, a frozen model has exactly one; "
-            f"export it with the others fixed"
-        )
-    kind = inputs[0].type.tensor_type.elem_type
+def _only_input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
+    try:
+        entry = only_input(model)
+    except WrongInterface as error:
+        raise UnsupportedModel(str(error)) from error
+    kind = entry.type.tensor_type.elem_type
     if kind not in INPUT_TYPES:
         raise UnsupportedModel(
-            f"input {inputs[0].name!r} has type {_type_name(kind)}, a frozen model takes one of "
+            f"input {entry.name!r} has type {_type_name(kind)}, a frozen model takes one of "
             f"{[_type_name(allowed) for allowed in INPUT_TYPES]}; export it with one of these"
         )
-    entry: onnx.ValueInfoProto = inputs[0]
     return entry
 
 

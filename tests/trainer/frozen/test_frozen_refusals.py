@@ -72,9 +72,9 @@ REFUSED_MODELS = {
     "type-without-torch": (_changed(_store_as_bfloat16), "'half' .* has type bfloat16"),
     "two-inputs": (
         _changed(lambda m: m.graph.input.append(helper.make_tensor_value_info("mask", TensorProto.FLOAT, [1]))),
-        r"2 inputs \['x', 'mask'\]",
+        r"2 inputs \('x', 'mask'\)",
     ),
-    "no-input": (_changed(lambda m: m.graph.ClearField("input")), r"0 inputs \[\]"),
+    "no-input": (_changed(lambda m: m.graph.ClearField("input")), r"0 inputs \(\)"),
     "integer-input": (
         to_bytes(
             build_model(
