@@ -1,6 +1,8 @@
 """The worker process: `python -m service.jobs`. Started by the service, or by `foreoptic worker` elsewhere."""
 
 import argparse
+import os
+import signal
 import threading
 
 from service import log
@@ -26,6 +28,9 @@ def main() -> None:
 
 def work(settings: Settings) -> None:
     """Do jobs in this process until interrupted; of several workers over one home, one works and the others wait."""
+    # As a container's first process we would not hear it otherwise. There is nothing to put in order: jobs are durable,
+    # and a trainer ends when our end of its standard input does.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Held until the process ends, however it ends.
     _lock = health.hold(settings.home)
