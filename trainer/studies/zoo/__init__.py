@@ -34,11 +34,13 @@ class Architecture(NamedTuple):
         build: makes the network with torch's initial weights.
         shape: (channels, height, width) of its pictures.
         open_size: True if it takes other heights and widths.
+        oldest_opset: the first that the tracing exporter can write it in.
     """
 
     build: Callable[[], nn.Module]
     shape: tuple[int, int, int] = (3, 64, 64)
     open_size: bool = True
+    oldest_opset: int = 13
 
 
 SMALL = (3, 32, 32)
@@ -62,8 +64,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "U-Net, transposed": Architecture(unet.unet_transposed),
     "U-Net, bilinear": Architecture(unet.unet_bilinear),
     "DeepLab": Architecture(deeplab.deeplab),
-    "ViT, fused attention": Architecture(vit.vit_fused, SMALL, open_size=False),
-    "ViT, module attention": Architecture(vit.vit_module, SMALL, open_size=False),
+    "ViT, fused attention": Architecture(vit.vit_fused, SMALL, open_size=False, oldest_opset=14),
+    "ViT, module attention": Architecture(vit.vit_module, SMALL, open_size=False, oldest_opset=14),
 }
 
 
