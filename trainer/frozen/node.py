@@ -28,7 +28,8 @@ class Node:
         domain: "" for the standard operators.
         operator: for instance "Conv".
         opset: version of the domain that the model imports.
-        version: since-version of the operator's schema at that opset; None if no schema is known.
+        version: since-version of the operator's schema at that opset; for a domain whose schemas are not installed,
+            the version of the domain that the model imports; None if neither is known.
         inputs: tensor names; "" for an optional input that is left out.
         outputs: tensor names; "" for an optional output that is left out, trailing ones removed.
         attributes: by name; only what the file states, defaults belong to the operator.
@@ -101,7 +102,7 @@ def decode_node(proto: onnx.NodeProto, opsets: Mapping[str, int]) -> Node:
         domain=domain,
         operator=proto.op_type,
         opset=opset,
-        version=None if schema is None else int(schema.since_version),
+        version=int(schema.since_version) if schema is not None else _foreign_version(domain, opset),
         inputs=tuple(proto.input),
         outputs=tuple(outputs),
         attributes={attribute.name: _decode_attribute(attribute) for attribute in proto.attribute},
@@ -117,6 +118,11 @@ def _schema(operator: str, opset: int, domain: str) -> onnx.defs.OpSchema | None
         return onnx.defs.get_schema(operator, max_inclusive_version=opset, domain=domain)
     except (onnx.defs.SchemaError, TypeError):  # TypeError: a version or a name that is no int32 or no text.
         return None
+
+
+def _foreign_version(domain: str, opset: int) -> int | None:
+    # onnxruntime's own operators have had one version for ever; nothing finer than the import is in the file.
+    return opset or None if domain else None
 
 
 def _check_arity(kind: str, node: Node, names: tuple[str, ...], fewest: int, most: int) -> None:

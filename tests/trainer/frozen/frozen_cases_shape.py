@@ -1,11 +1,10 @@
-"""Rows for views, selections and padding."""
+"""Rows for views, joins, parts and padding."""
 
 import numpy as np
 from frozen_case import LEFT_OUT, Case, X, ints
 
 CUBE = (2, 3, 4)
 FOUR = (2, 3, 4, 5)
-FAR = 2**62
 
 VIEWS = [
     Case("Flatten", "default", FOUR),
@@ -46,23 +45,23 @@ VIEWS = [
     ),
 ]
 
-SELECTIONS = [
+JOINS_AND_PARTS = [
     Case("Concat", "first-axis", CUBE, (X, np.ones((1, 3, 4), np.float32), X), {"axis": 0}),
     Case("Concat", "last-axis", CUBE, (X, np.ones((2, 3, 1), np.float32)), {"axis": 2}),
     Case("Concat", "axis-from-end", CUBE, (X, X), {"axis": -2}, versions=(11, 13)),
-    Case("Gather", "vector", CUBE, (X, ints(1, 0, 1))),
-    Case("Gather", "scalar", CUBE, (X, np.array(2, np.int64)), {"axis": 1}),
-    Case("Gather", "matrix", CUBE, (X, ints(0, 3, 2, 1).reshape(2, 2)), {"axis": 2}),
-    Case("Gather", "from-end", CUBE, (X, ints(-1, 0)), {"axis": -1}, versions=(11, 13)),
-    Case("Slice", "attributes", CUBE, (X,), {"starts": [1, 0], "ends": [9, -1], "axes": [1, 2]}, versions=(1,)),
-    Case("Slice", "attributes-first-axes", CUBE, (X,), {"starts": [1, -2], "ends": [2, 3]}, versions=(1,)),
-    Case("Slice", "inputs", CUBE, (X, ints(1, 0), ints(9, -1)), versions=(10, 11, 13)),
-    Case("Slice", "steps", FOUR, (X, ints(1, 0), ints(FAR, 4), ints(3, 2), ints(2, 3)), versions=(10, 11, 13)),
-    Case("Slice", "axes-from-end", FOUR, (X, ints(1), ints(3), ints(-1)), versions=(10, 11, 13)),
-    Case("Slice", "backwards", FOUR, (X, ints(-1, 3), ints(-FAR, 0), ints(3, 2), ints(-1, -2)), versions=(10, 11, 13)),
-    Case("Slice", "both-ways", FOUR, (X, ints(FAR, 1), ints(-FAR, 3), ints(1, 3), ints(-2, 1)), versions=(10, 11, 13)),
-    Case("Slice", "axes-left-out", CUBE, (X, ints(1, 2), ints(2, 0), LEFT_OUT, ints(1, -1)), versions=(10, 11, 13)),
-    Case("Slice", "nothing-left", CUBE, (X, ints(2), ints(1), ints(1)), versions=(10, 11, 13), smooth=False),
+    Case("Split", "halves", FOUR, attributes={"axis": 2}, versions=(2, 11, 13), outputs=2),
+    Case("Split", "sizes", FOUR, attributes={"axis": 3, "split": [1, 3, 1]}, versions=(2, 11), outputs=3),
+    Case("Split", "first-axis", FOUR, versions=(2, 11, 13), outputs=2),
+    Case("Split", "axis-from-end", FOUR, attributes={"axis": -2}, versions=(11, 13), outputs=4),
+    Case("Split", "sizes-from-input", FOUR, (X, ints(1, 3, 1)), {"axis": -1}, versions=(13, 18), outputs=3),
+    Case("Split", "number", FOUR, attributes={"axis": 2, "num_outputs": 2}, versions=(18,), outputs=2),
+    Case("Split", "smaller-last", FOUR, attributes={"axis": 3, "num_outputs": 3}, versions=(18,), outputs=3),
+    Case("Tile", "along-two", CUBE, (X, ints(1, 2, 3))),
+    Case("Tile", "nothing-left", CUBE, (X, ints(1, 0, 1)), smooth=False),
+    Case("DepthToSpace", "default", (2, 12, 2, 3), attributes={"blocksize": 2}),
+    Case("DepthToSpace", "depth-first", (2, 12, 2, 3), attributes={"blocksize": 2, "mode": "DCR"}, versions=(11, 13)),
+    Case("DepthToSpace", "column-first", (2, 12, 2, 3), attributes={"blocksize": 2, "mode": "CRD"}, versions=(11, 13)),
+    Case("SpaceToDepth", "blocks", (2, 3, 4, 6), attributes={"blocksize": 2}),
 ]
 
 PADS = {
@@ -93,4 +92,4 @@ PADDINGS = [
     Case("Pad", "wrap", FOUR, (X, PADS["spatial"]), {"mode": "wrap"}, versions=WITH_WRAP),
 ]
 
-CASES = [*VIEWS, *SELECTIONS, *PADDINGS]
+CASES = [*VIEWS, *JOINS_AND_PARTS, *PADDINGS]

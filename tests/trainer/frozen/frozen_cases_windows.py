@@ -76,6 +76,19 @@ AVERAGE_POOLS = [
     Case("GlobalAveragePool", "one-axis", (2, 3, 8)),
 ]
 
+NORM_POOLS = [
+    *(Case("LpPool", name, PICTURE, attributes=window) for name, window in WINDOWS.items()),
+    *(
+        Case("LpPool", name, PICTURE, attributes=window, versions=(18, 22))
+        for name, window in {**CEILED, **DILATED}.items()
+    ),
+    Case("LpPool", "sums", PICTURE, attributes={"kernel_shape": [2, 3], "p": 1}),
+    Case("LpPool", "cubes", PICTURE, attributes={"kernel_shape": [2, 3], "p": 3}),
+    Case("LpPool", "one-axis", (2, 3, 8), attributes=ONE_AXIS),
+    Case("GlobalLpPool", "picture", PICTURE),
+    Case("GlobalLpPool", "cubes", PICTURE, attributes={"p": 3}),
+]
+
 OTHERS = [
     Case("GlobalMaxPool", "picture", PICTURE),
     Case("GlobalMaxPool", "three-axes", (2, 3, 2, 3, 2)),
@@ -102,6 +115,15 @@ OTHERS = [
     Case("MatMul", "matrices", (3, 4), (X, normal(4, 5))),
     Case("MatMul", "stacked", (2, 3, 4), (normal(2, 1, 5, 3), X)),
     Case("MatMul", "vector", (2, 3, 4), (X, normal(4))),
+    Case("MatMul", "vector-on-the-left", (2, 3, 4), (normal(3), X)),
+    Case("MatMul", "vectors", (4,), (X, normal(4))),
+    Case("MatMul", "both-stacked", (3, 1, 2, 4), (X, normal(2, 4, 5))),
+    Case("Einsum", "heads", (2, 3, 4), (X, normal(5, 4)), {"equation": "bic,jc->bij"}),
+    Case("Einsum", "spaces", (2, 3, 4), (X, normal(2, 5, 4)), {"equation": "b i c, b j c -> b j i"}),
+    Case("Einsum", "dots", (2, 3, 4), (X, normal(4, 5)), {"equation": "...ij,jk->...ik"}),
+    Case("Einsum", "no-right-side", (3, 4), (X, normal(4, 5)), {"equation": "ij,jk"}),
+    Case("Einsum", "diagonal", (3, 3), (X,), {"equation": "ii->i"}),
+    Case("Einsum", "sum", (3, 4), (X,), {"equation": "ij->"}),
 ]
 
-CASES = [*CONVOLUTIONS, *MAX_POOLS, *AVERAGE_POOLS, *OTHERS]
+CASES = [*CONVOLUTIONS, *MAX_POOLS, *AVERAGE_POOLS, *NORM_POOLS, *OTHERS]

@@ -1,14 +1,14 @@
-"""Arithmetic, element by element, with numpy's broadcasting."""
+"""Arithmetic of several tensors, element by element, with numpy's broadcasting."""
+
+from collections.abc import Callable
+from functools import reduce
 
 import torch
 from torch import Tensor
 
+from trainer.frozen.node import Node
 from trainer.frozen.operators import Binder, Kernel, operator, plain
-
-operator("Sqrt", versions=(6, 13))(plain(torch.sqrt))
-operator("Exp", versions=(6, 13))(plain(torch.exp))
-operator("Log", versions=(6, 13))(plain(torch.log))
-operator("Neg", versions=(6, 13))(plain(torch.neg))
+from trainer.frozen.operators.devices import together
 
 
 def _divide(a: Tensor, b: Tensor) -> Tensor:
@@ -22,13 +22,7 @@ def _power(base: Tensor, exponent: Tensor) -> Tensor:
 
 
 def _binary(function: Kernel) -> Binder:
-    def apply(a: Tensor, b: Tensor) -> Tensor | tuple[Tensor, ...]:
-        # Shape arithmetic stays on the CPU and meets a weight on the accelerator only here.
-        if a.device != b.device:
-            a, b = (a.to(b.device), b) if a.device.type == "cpu" else (a, b.to(a.device))
-        return function(a, b)
-
-    return plain(apply)
+    return plain(lambda a, b: function(*together(a, b)))
 
 
 operator("Add", versions=(7, 13, 14))(_binary(torch.add))
@@ -36,3 +30,26 @@ operator("Sub", versions=(7, 13, 14))(_binary(torch.sub))
 operator("Mul", versions=(7, 13, 14))(_binary(torch.mul))
 operator("Div", versions=(7, 13, 14))(_binary(_divide))
 operator("Pow", versions=(7, 12, 13, 15))(_binary(_power))
+
+
+@operator("Mod", versions=(10, 13))
+def modulo(node: Node) -> Kernel:
+    """Remainder with the sign of the divisor, or with that of the dividend, as C has it, if fmod is 1."""
+    remainder = torch.fmod if node.integer("fmod", 0) else torch.remainder
+    return lambda a, b: remainder(*together(a, b))
+
+
+def _each_with_the_next(function: Callable[[Tensor, Tensor], Tensor]) -> Binder:
+    return plain(lambda *parts: reduce(function, together(*parts)))
+
+
+operator("Sum", versions=(6, 8, 13))(_each_with_the_next(torch.add))
+operator("Max", versions=(6, 8, 12, 13))(_each_with_the_next(torch.maximum))
+operator("Min", versions=(6, 8, 12, 13))(_each_with_the_next(torch.minimum))
+
+
+@operator("Mean", versions=(6, 8, 13))
+@plain
+def mean(*parts: Tensor) -> Tensor:
+    """The sum of all inputs over their number."""
+    return reduce(torch.add, together(*parts)) / len(parts)

@@ -31,7 +31,7 @@ def _native_pads(window: Window, kernel: tuple[int, ...]) -> tuple[int, ...] | N
     return pads if all(2 * pad <= size for pad, size in zip(pads, kernel, strict=True)) else None
 
 
-@operator("MaxPool", versions=(8, 10, 11, 12, 22))
+@operator("MaxPool", versions=(1, 8, 10, 11, 12, 22))
 def max_pool(node: Node) -> Kernel:
     """Largest element of each window of (N, C, *spatial); padding never wins."""
     window, kernel = Window.read(node), _kernel_shape(node)
@@ -86,6 +86,40 @@ def _window_sums(x: Tensor, spans: tuple[Span, ...], window: Window, kernel: tup
     padded = functional.pad(x, flat_pads([(span.begin, span.reach) for span in spans]))
     ones = torch.ones(1, 1, *kernel, dtype=x.dtype, device=x.device)
     return _CONVOLUTION_BY_AXES[len(kernel)](padded, ones, None, window.strides or 1, 0, window.dilations or 1)
+
+
+def _norm_order(node: Node) -> int:
+    order = node.integer("p", 2)
+    if order < 1:
+        raise node.refusal(f"p is {order}, allowed 1 or more; export the model again")
+    return order
+
+
+def _root(sums: Tensor, order: int) -> Tensor:
+    # A root has no gradient at zero; a window of zeros gets that of the norm there, zero.
+    positive = sums > 0
+    return torch.where(positive, torch.where(positive, sums, 1.0) ** (1 / order), 0.0)
+
+
+@operator("LpPool", versions=(2, 11, 18, 22))
+def lp_pool(node: Node) -> Kernel:
+    """The p-norm of each window of (N, C, *spatial); padding counts as zeros."""
+    window, kernel, order = Window.read(node), _kernel_shape(node), _norm_order(node)
+
+    def apply(x: Tensor) -> Tensor:
+        spans = window.spans(tuple(x.shape[2:]), kernel)
+        powers = (x.abs() ** order).reshape(-1, 1, *x.shape[2:])
+        norms = _root(_window_sums(powers, spans, window, kernel), order)
+        return norms.reshape(*x.shape[:2], *norms.shape[2:])
+
+    return apply
+
+
+@operator("GlobalLpPool", versions=(2,))
+def global_lp_pool(node: Node) -> Kernel:
+    """The p-norm over all spatial axes, kept with size 1."""
+    order = _norm_order(node)
+    return lambda x: torch.linalg.vector_norm(x, order, dim=tuple(range(2, x.dim())), keepdim=True)
 
 
 @operator("GlobalAveragePool", versions=(1, 22))

@@ -1,5 +1,6 @@
-"""Views and rearrangements: the same elements in another shape, order or selection."""
+"""Views and rearrangements: all elements of a tensor, in another shape, order or number."""
 
+import sys
 from math import prod
 
 import numpy as np
@@ -8,9 +9,13 @@ from torch import Tensor
 
 from trainer.frozen.node import Node
 from trainer.frozen.operators import Kernel, operator, plain
+from trainer.frozen.operators.devices import together
+
+ANY_NUMBER = sys.maxsize
+"""Of outputs."""
 
 
-@operator("Flatten", versions=(9, 11, 13, 21, 23, 24, 25))
+@operator("Flatten", versions=(1, 9, 11, 13, 21, 23, 24, 25))
 def flatten(node: Node) -> Kernel:
     """To a matrix: the axes before `axis` are its rows, the others its columns."""
     axis = node.integer("axis", 1)
@@ -92,51 +97,71 @@ def expand(x: Tensor, sizes: Tensor) -> Tensor:
 def concat(node: Node) -> Kernel:
     """One tensor after the other along `axis`."""
     axis = node.integer("axis", 1)
-    return lambda *parts: torch.cat(parts, dim=axis)
+    return lambda *parts: torch.cat(together(*parts), dim=axis)
 
 
-@operator("Gather", versions=(1, 11, 13))
-def gather(node: Node) -> Kernel:
-    """The slices of `x` at integer `indices` (any shape; negative ones count from the end) along `axis`."""
-    axis = node.integer("axis", 0)
+def _split(x: Tensor, axis: int, sizes: list[int]) -> tuple[Tensor, ...]:
+    return tuple(torch.split(x, sizes, dim=axis))
 
-    def apply(x: Tensor, indices: Tensor) -> Tensor:
-        at = axis % x.dim()
-        picks = indices.to(x.device).reshape(-1)
-        rows = x.index_select(at, torch.where(picks < 0, picks + x.shape[at], picks))
-        return rows.reshape(x.shape[:at] + indices.shape + x.shape[at + 1 :])
+
+def _even_sizes(total: int, count: int) -> list[int]:
+    """Equal sizes, the last smaller where they do not go into the total."""
+    size = -(-total // count)
+    return [max(min(size, total - size * part), 0) for part in range(count)]
+
+
+@operator("Split", versions=(2, 11), outputs=ANY_NUMBER)
+def split_by_attribute(node: Node) -> Kernel:
+    """Into parts along `axis`, of the sizes in the attribute `split`, equal ones by default."""
+    axis, sizes, count = node.integer("axis", 0), node.integers("split"), len(node.outputs)
+    return lambda x: _split(x, axis, _even_sizes(x.shape[axis], count) if sizes is None else list(sizes))
+
+
+@operator("Split", versions=(13, 18), outputs=ANY_NUMBER)
+def split_by_input(node: Node) -> Kernel:
+    """Into parts along `axis`, of the sizes in the input `split`, else `num_outputs` equal ones and a smaller last."""
+    axis, count = node.integer("axis", 0), node.integer("num_outputs", len(node.outputs))
+
+    def apply(x: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, ...]:
+        return _split(x, axis, _even_sizes(x.shape[axis], count) if sizes is None else sizes.tolist())
 
     return apply
 
 
-def _slice(x: Tensor, cuts: dict[int, slice]) -> Tensor:
-    """Numpy's slicing, which is ONNX's; torch itself has no negative steps."""
-    forward = [cuts.get(axis, slice(None)) for axis in range(x.dim())]
-    for axis, cut in cuts.items():
-        if cut.step is not None and cut.step < 0:
-            forward[axis] = slice(None)
-            picks = list(range(*cut.indices(x.shape[axis])))
-            x = x.index_select(axis, torch.tensor(picks, dtype=torch.int64, device=x.device))
-    return x[tuple(forward)]
-
-
-@operator("Slice", versions=(1,))
-def slice_attributes(node: Node) -> Kernel:
-    """From `starts` up to `ends` along `axes`, the first ones by default; all from attributes."""
-    starts, ends = node.integers("starts") or (), node.integers("ends") or ()
-    axes = node.integers("axes") or tuple(range(len(starts)))
-    cuts = {axis: slice(start, end) for axis, start, end in zip(axes, starts, ends, strict=True)}
-    return lambda x: _slice(x, {axis % x.dim(): cut for axis, cut in cuts.items()})
-
-
-@operator("Slice", versions=(10, 11, 13))
+@operator("Tile", versions=(6, 13))
 @plain
-def slice_inputs(
-    x: Tensor, starts: Tensor, ends: Tensor, axes: Tensor | None = None, steps: Tensor | None = None
-) -> Tensor:
-    """From `starts` up to `ends` along `axes` (the first ones by default) in `steps`; all from inputs."""
-    count = starts.numel()
-    along: list[int] = list(range(count)) if axes is None else axes.tolist()
-    strides: list[int] = [1] * count if steps is None else steps.tolist()
-    corners = zip(along, starts.tolist(), ends.tolist(), strides, strict=True)
-    return _slice(x, {axis % x.dim(): slice(start, end, step) for axis, start, end, step in corners})
+def tile(x: Tensor, repeats: Tensor) -> Tensor:
+    """The whole tensor, `repeats` times along each axis."""
+    return x.tile(repeats.tolist())
+
+
+@operator("DepthToSpace", versions=(1, 11, 13))
+def depth_to_space(node: Node) -> Kernel:
+    """(N, C b b, H, W) to (N, C, H b, W b); mode DCR has the blocks before the channels, CRD after them."""
+    block, mode = node.integer("blocksize", 0), node.text("mode", "DCR")
+    if mode not in ("DCR", "CRD") or block < 1:
+        raise node.refusal(f"mode is {mode!r} with blocks of {block}, allowed 'DCR' and 'CRD' with 1 or more")
+
+    def apply(x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        depth = c // block**2
+        parts = (depth, block, block) if mode == "CRD" else (block, block, depth)
+        order = (0, 1, 4, 2, 5, 3) if mode == "CRD" else (0, 3, 4, 1, 5, 2)
+        return x.reshape(n, *parts, h, w).permute(order).reshape(n, depth, h * block, w * block)
+
+    return apply
+
+
+@operator("SpaceToDepth", versions=(1, 13))
+def space_to_depth(node: Node) -> Kernel:
+    """(N, C, H b, W b) to (N, b b C, H, W), the place in a block before the channel."""
+    block = node.integer("blocksize", 0)
+    if block < 1:
+        raise node.refusal(f"blocksize is {block}, allowed 1 or more; export the model again")
+
+    def apply(x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        blocks = x.reshape(n, c, h // block, block, w // block, block).permute(0, 3, 5, 1, 2, 4)
+        return blocks.reshape(n, c * block**2, h // block, w // block)
+
+    return apply
