@@ -68,10 +68,14 @@ def _report(readings: Sequence[Reading], *, as_json: bool) -> None:
         way = reading.way
         kept = f"{reading.with_statistics}/{reading.norms}"
         numbers = (str(reading.taps), kept, f"{reading.parity:.1e}", f"{reading.gradient:.1e}")
-        result = (reading.refusal, "", "", "") if reading.refusal else numbers
+        result = ("refused", "", "", "") if reading.refusal else numbers
         style = "" if reading.holds else "red"
         table.add_row(reading.architecture, way.exporter, str(way.opset), way.axes, *result, style=style)
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for reading in readings:
+        if reading.refusal:
+            console.print(f"{reading.architecture}, {reading.way.exporter}: {reading.refusal}", markup=False)
 
 
 def _write(page: Path, part: str, content: str) -> None:

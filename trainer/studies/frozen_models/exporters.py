@@ -103,7 +103,7 @@ def _by_torch_export(net: nn.Module, example: torch.Tensor, way: Export) -> byte
         input_names=["image"],
         output_names=["scores"],
         opset_version=way.opset,
-        dynamic_shapes=({axis: automatic for axis in open_axes},),
+        dynamic_shapes=(dict.fromkeys(open_axes, automatic),),
         optimize=not way.keep_norms,
         external_data=False,
         dynamo=True,

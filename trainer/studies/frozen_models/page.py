@@ -1,4 +1,4 @@
-"""The generated parts of `docs/frozen-models.md`: tables in Markdown between markers. Text only, nothing is measured."""
+"""The generated parts of `docs/frozen-models.md`: tables in Markdown between markers. Nothing is measured here."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
