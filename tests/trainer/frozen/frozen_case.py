@@ -24,7 +24,8 @@ class Case:
 
     `versions` are the since-versions where the row makes sense, all of the table's by default; an operator outside the
     standard `domain` has its domain's opset for a version. The input is drawn evenly from `bounds`. The first `outputs`
-    outputs are compared. Rows that are not `smooth` have no gradient to check.
+    outputs are compared. Rows that are not `smooth` have no gradient to check, those that do not `map` no meaning under
+    torch.vmap.
     """
 
     operator: str
@@ -35,6 +36,7 @@ class Case:
     versions: tuple[int, ...] | None = None
     bounds: tuple[float, float] = (-2.0, 2.0)
     smooth: bool = True
+    maps: bool = True
     outputs: int = 1
     domain: str = ""
 

@@ -28,6 +28,8 @@ CASES: list[Case] = [case for table in TABLES for case in importlib.import_modul
 ROWS: list[Row] = [(case, version) for case in CASES for version in case.at_versions()]
 # Versions mostly share one kernel: each row at its newest version, and each version once, is every gradient there is.
 SMOOTH_ROWS = newest_and_first_rows([(case, version) for case, version in ROWS if case.smooth])
+# Models of a fixed batch size are run so.
+MAPPED_ROWS = [(case, version) for case, version in SMOOTH_ROWS if case.maps and version == case.at_versions()[-1]]
 
 
 def _name(value: Case | int) -> str:
@@ -56,6 +58,18 @@ def test_gradient_agrees_with_finite_differences(case: Case, version: int) -> No
         return tuple(value for value in outputs.values() if value.is_floating_point())
 
     assert torch.autograd.gradcheck(differentiable, (x,), fast_mode=True)
+
+
+@pytest.mark.parametrize(("case", "version"), MAPPED_ROWS, ids=_name)
+def test_operator_maps_over_a_leading_dimension(case: Case, version: int) -> None:
+    frozen = FrozenModel(read_graph(case.model(version)))
+    batches = torch.from_numpy(np.stack([case.x(), case.x()[::-1] * 0.9]))
+
+    def outputs(batch: Tensor) -> tuple[Tensor, ...]:
+        return tuple(frozen.forward_with_taps(batch)[0].values())
+
+    for mapped, *alone in zip(torch.vmap(outputs)(batches), *map(outputs, batches), strict=True):
+        torch.testing.assert_close(mapped, torch.stack(alone), rtol=1e-5, atol=1e-5)
 
 
 def test_every_table_entry_has_a_case() -> None:

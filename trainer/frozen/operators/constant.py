@@ -41,11 +41,12 @@ def torch_type(node: Node, attribute: str) -> torch.dtype | None:
     number = node.integer(attribute, 0)
     if number not in _TYPES:
         allowed = [onnx.TensorProto.DataType.Name(kind) for kind in _TYPES]
-        raise node.refusal(f"{attribute} is data type {number}, allowed {allowed}; export the model in float32")
+        raise node.refusal(f"casts to data type {number}, allowed {allowed}; export the model in float32")
     return _TYPES[number]
 
 
-def _converted(x: Tensor, kind: torch.dtype) -> Tensor:
+def converted(x: Tensor, kind: torch.dtype) -> Tensor:
+    """The same values in another type; integers go to the CPU."""
     return x.to(kind) if kind.is_floating_point or kind == torch.bool else x.to("cpu", kind)
 
 
@@ -66,10 +67,10 @@ def cast(node: Node) -> Kernel:
     kind = torch_type(node, "to")
     if kind is None:
         raise node.refusal("attribute 'to' is missing; the file is damaged, export it again")
-    return partial(_converted, kind=kind)
+    return partial(converted, kind=kind)
 
 
-operator("CastLike", versions=(15, 19, 21, 23, 24, 25))(plain(lambda x, like: _converted(x, like.dtype)))
+operator("CastLike", versions=(15, 19, 21, 23, 24, 25))(plain(lambda x, like: converted(x, like.dtype)))
 operator("Identity", versions=(1, 13, 14, 16, 19, 21, 23, 24, 25))(plain(lambda x: x))
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from trainer.frozen.node import Node
 from trainer.frozen.operators import Kernel, operator, plain
-from trainer.frozen.operators.constant import torch_type
+from trainer.frozen.operators.constant import converted, torch_type
 
 
 @operator("ConstantOfShape", versions=(9, 20, 21, 23, 24, 25))
@@ -24,20 +24,20 @@ def constant_of_shape(node: Node) -> Kernel:
 @operator("Range", versions=(11,))
 @plain
 def count_up(start: Tensor, limit: Tensor, delta: Tensor) -> Tensor:
-    """The numbers start, start + delta, ... before limit; all three are scalars of one type."""
+    """The numbers start, start + delta, ... before limit, on the CPU; all three are scalars of one type."""
     first, last, step = start.item(), limit.item(), delta.item()
     count = max(math.ceil((last - first) / step), 0)
-    return torch.arange(count, dtype=start.dtype, device=start.device) * delta + start
+    return torch.arange(count, dtype=start.dtype) * step + first
 
 
 @operator("EyeLike", versions=(9, 22))
 def eye_like(node: Node) -> Kernel:
     """Ones on the k-th diagonal of a matrix of the input's shape, of its type or of `dtype`."""
-    shift, kind = node.integer("k", 0), torch_type(node, "dtype")
+    shift, stated = node.integer("k", 0), torch_type(node, "dtype")
 
     def apply(x: Tensor) -> Tensor:
         rows, columns = torch.arange(x.shape[0], device=x.device), torch.arange(x.shape[1], device=x.device)
-        return (columns - rows[:, None] == shift).to(x.dtype if kind is None else kind)
+        return converted(columns - rows[:, None] == shift, stated or x.dtype)
 
     return apply
 

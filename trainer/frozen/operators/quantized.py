@@ -33,6 +33,11 @@ def _requantize(node: Node, sums: Tensor, ratio: Tensor, zero: Tensor, axis: int
     return saturate(sums * spread(ratio, sums, axis), shift_of(zero, sums, axis), integer_kind(node, zero))
 
 
+def _shift_and_round(node: Node, quanta: Tensor, zero: Tensor) -> Tensor:
+    # Some of onnxruntime's kernels add the zero point before they round: ties go to the other side if it is odd.
+    return saturate(quanta + shift_of(zero, quanta, -1), 0.0, integer_kind(node, zero))
+
+
 def _quantize(node: Node, x: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
     return saturate(x / spread(scale, x, 1), shift_of(zero, x, 1), integer_kind(node, zero))
 
@@ -178,7 +183,7 @@ def _binary(combine: Callable[..., Tensor]) -> Callable[[Node], Kernel]:
         ) -> Tensor:
             a, b = reals(a, a_scale), reals(b, a_scale)
             quanta = combine(a - shift_of(a_zero, a, -1), b - shift_of(b_zero, b, -1), a_scale, b_scale, y_scale)
-            return saturate(quanta, shift_of(y_zero, quanta, -1), integer_kind(node, y_zero))
+            return _shift_and_round(node, quanta, y_zero)
 
         return apply
 
@@ -217,14 +222,22 @@ def _refuse_channels_last(node: Node) -> None:
         raise node.refusal("channels_last is 1, allowed 0; quantize the model without onnxruntime's NHWC transformer")
 
 
-def _bind_average_pool(node: Node) -> Kernel:
-    _refuse_channels_last(node)
-    return average_pool(node)
-
-
 def _bind_global_average_pool(node: Node) -> Kernel:
     _refuse_channels_last(node)
     return global_average_pool(node)
+
+
+@operator("QLinearAveragePool", versions=(1,), domain=MICROSOFT)
+def quantized_average_pool(node: Node) -> Kernel:
+    """AveragePool of the real numbers, quantized again."""
+    _refuse_channels_last(node)
+    _require_zero_point(node, 4)
+    pool = cast("Callable[[Tensor], Tensor]", average_pool(node))
+
+    def apply(x: Tensor, x_scale: Tensor, x_zero: Tensor | None, y_scale: Tensor, y_zero: Tensor) -> Tensor:
+        return _shift_and_round(node, pool(dequantize(x, x_scale, x_zero)) / y_scale, y_zero)
+
+    return apply
 
 
 def _bind_leaky_relu(node: Node) -> Kernel:
@@ -242,7 +255,6 @@ for _name, _real in {
     "QLinearSigmoid": lambda _node: torch.sigmoid,
     "QLinearLeakyRelu": _bind_leaky_relu,
     "QLinearSoftmax": _bind_softmax,
-    "QLinearAveragePool": _bind_average_pool,
     "QLinearGlobalAveragePool": _bind_global_average_pool,
 }.items():
     operator(_name, versions=(1,), domain=MICROSOFT)(_through_reals(_real))

@@ -63,6 +63,29 @@ def _product(x: Tensor, dim: tuple[int, ...], keepdim: bool) -> Tensor:
     return x
 
 
+def _lowest(kind: torch.dtype, sign: int) -> float:
+    if kind.is_floating_point:
+        return -sign * torch.inf
+    if kind == torch.bool:
+        return sign < 0
+    return torch.iinfo(kind).min if sign > 0 else torch.iinfo(kind).max
+
+
+def _extreme(find: Kernel, sign: int) -> Reduction:
+    """The largest element (sign 1) or the smallest (-1); of nothing it is what any element would beat."""
+
+    def reduce(x: Tensor, dim: tuple[int, ...], keepdim: bool) -> Tensor:
+        if any(x.shape[axis] == 0 for axis in dim):
+            reduced = {axis % x.dim() for axis in dim}
+            sizes = [1 if axis in reduced else size for axis, size in enumerate(x.shape)]
+            x = x.new_full(sizes, _lowest(x.dtype, sign))
+        found = find(x, dim=dim, keepdim=keepdim)
+        assert isinstance(found, Tensor)
+        return found
+
+    return reduce
+
+
 def _length(x: Tensor, dim: tuple[int, ...], keepdim: bool) -> Tensor:
     if not x.is_floating_point():
         return _sum(x * x, dim, keepdim).double().sqrt().to(x.dtype)
@@ -74,8 +97,8 @@ def _length(x: Tensor, dim: tuple[int, ...], keepdim: bool) -> Tensor:
 _REDUCTIONS: dict[str, tuple[Reduction, tuple[int, ...], tuple[int, ...]]] = {
     "ReduceSum": (_sum, (1, 11), (13,)),
     "ReduceMean": (_mean, (1, 11, 13), (18,)),
-    "ReduceMax": (torch.amax, (1, 11, 12, 13), (18, 20)),
-    "ReduceMin": (torch.amin, (1, 11, 12, 13), (18, 20)),
+    "ReduceMax": (_extreme(torch.amax, 1), (1, 11, 12, 13), (18, 20)),
+    "ReduceMin": (_extreme(torch.amin, -1), (1, 11, 12, 13), (18, 20)),
     "ReduceProd": (_product, (1, 11, 13), (18,)),
     "ReduceL1": (lambda x, dim, keepdim: _sum(x.abs(), dim, keepdim), (1, 11, 13), (18,)),
     "ReduceL2": (_length, (1, 11, 13), (18,)),

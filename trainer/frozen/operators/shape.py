@@ -155,9 +155,10 @@ def depth_to_space(node: Node) -> Kernel:
 @operator("SpaceToDepth", versions=(1, 13))
 def space_to_depth(node: Node) -> Kernel:
     """(N, C, H b, W b) to (N, b b C, H, W), the place in a block before the channel."""
-    block = node.integer("blocksize", 0)
-    if block < 1:
-        raise node.refusal(f"blocksize is {block}, allowed 1 or more; export the model again")
+    block, mode = node.integer("blocksize", 0), node.text("mode", "DCR")
+    # Opset 28 brings modes; a file of an older opset that has one all the same asks for another order.
+    if mode != "DCR" or block < 1:
+        raise node.refusal(f"mode is {mode!r} with blocks of {block}, allowed 'DCR' with 1 or more")
 
     def apply(x: Tensor) -> Tensor:
         n, c, h, w = x.shape
