@@ -9,6 +9,7 @@ Exit status 1: a file is refused, or a comparison is beyond its tolerance.
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -35,6 +36,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="rows as JSON instead of a table")
     parser.add_argument("--page", type=Path, default=Path("docs/frozen-models.md"), help="the page with the markers")
     arguments = parser.parse_args()
+    # At every export torch notes in its log that torchvision is not installed, across the progress bar.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     _write(arguments.page, "operators", operator_table())
     if arguments.operators:
         return
