@@ -82,7 +82,7 @@ def _by_tracing(net: nn.Module, example: torch.Tensor, way: Export) -> bytes:
     torch.onnx.export(
         net,
         (example,),
-        content,
+        content,  # type: ignore[arg-type]  # torch's types leave out what its documentation allows: a buffer
         input_names=["image"],
         output_names=["scores"],
         opset_version=way.opset,
