@@ -247,6 +247,19 @@ def test_gradient_passes_beside_computed_shapes(text: str) -> None:
         assert torch.autograd.gradcheck(frozen, (x,), fast_mode=True)
 
 
+def test_parts_that_no_one_reads_count_when_the_others_are_cut() -> None:
+    text = """<ir_version: 4, opset_import: ["" : 9]>
+        graph (float[n,6] x) => (float[n,2] y) {
+            first, second, third = Split <axis = 1> (x)
+            y = Add (first, second)
+        }"""
+    x = _picture((3, 6))
+
+    frozen = load_frozen(to_bytes(onnx.parser.parse_model(text)), parity_inputs=x)
+
+    np.testing.assert_array_equal(x[:, :2] + x[:, 2:4], frozen(torch.from_numpy(x)).numpy())
+
+
 def test_what_sizes_make_meets_pictures_on_another_device() -> None:
     """Shapes are computed on the CPU, so are tensors filled by them; the meta device stands for an accelerator."""
     text = """<ir_version: 10, opset_import: ["" : 17]>
