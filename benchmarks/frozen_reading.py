@@ -38,7 +38,7 @@ class Ratio:
     Attributes:
         architecture: key of `ARCHITECTURES`.
         work: "forward" or "forward and backward".
-        norms: "folded" or "kept" in the file.
+        norms: BatchNormalization in the file: "folded" or "kept", "none" if the network has none.
         native_ms, reading_ms: medians.
         ratio: median over pairs of reading to native.
         low, high: quartiles of the same.
@@ -116,9 +116,9 @@ def measure(only: str, rounds: int, console: Console) -> list[Ratio]:
 
 
 def _readings(net: nn.Module, shape: tuple[int, int, int]) -> dict[str, FrozenModel]:
-    ways = {"folded": Export("tracing", 17)}
+    ways = {"none": Export("tracing", 17)}
     if any(isinstance(module, nn.BatchNorm2d) for module in net.modules()):
-        ways["kept"] = Export("tracing", 17, keep_norms=True)
+        ways = {"folded": ways["none"], "kept": Export("tracing", 17, keep_norms=True)}
     return {norms: load_frozen(export(net, shape, way)) for norms, way in ways.items()}
 
 

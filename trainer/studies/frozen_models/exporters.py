@@ -5,6 +5,8 @@ Nothing is read here. An export that torch itself refuses is an `ExportFailed`: 
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,13 +67,24 @@ def export(net: nn.Module, shape: tuple[int, int, int], way: Export) -> bytes:
     """The content of one .onnx file. Raises ExportFailed with torch's reason."""
     example = torch.zeros(ROWS, *shape)
     write = _by_tracing if way.exporter == "tracing" else _by_torch_export
-    with warnings.catch_warnings():
+    with _without_fused_attention(), warnings.catch_warnings():
         # The tracing exporter announces its own end and warns of constants; torch.export uses what torch deprecated.
         warnings.simplefilter("ignore")
         try:
             return write(net, example, way)
         except Exception as error:  # The exporters have no common class of errors.
             raise ExportFailed(f"{way}: {str(error).strip().partition(chr(10))[0]}") from error
+
+
+@contextmanager
+def _without_fused_attention() -> Iterator[None]:
+    """No exporter can write the kernel that nn.MultiheadAttention takes where no weight needs a gradient."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _by_tracing(net: nn.Module, example: torch.Tensor, way: Export) -> bytes:
