@@ -4,7 +4,7 @@ torch is loaded only by the commands that fit.
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import httpx
 import typer
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from foreoptic import __version__, show
 from foreoptic.client import Client, ServiceError
 from service.contract.errors import ContractError
+from service.contract.input_spec import InputSpec
 from service.settings import Settings
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ Name = Annotated[str, typer.Argument(help="A model's name.")]
 Url = Annotated[str, typer.Option(help="Where the service listens.", envvar="FOREOPTIC_URL")]
 Domain = Annotated[str, typer.Option(help="Name of the domain.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Layout = Literal["NCHW", "NHWC"]
 Method = Annotated[str, typer.Option(help="How the corrector is fitted.")]
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -123,20 +125,34 @@ def register(
     part: Annotated[str | None, typer.Option(help="Read x_PART and y_PART of the .npz, as in x_train.")] = None,
     labels: Annotated[str | None, typer.Option(help="Class names, separated by commas.")] = None,
     low: Annotated[float, typer.Option(help="What pixel 0 becomes.")] = 0.0,
-    high: Annotated[float, typer.Option(help="What pixel 255 becomes.")] = 1.0,
+    high: Annotated[float | None, typer.Option(help="What pixel 255 becomes; 1 unless the input is uint8.")] = None,
     mean: Annotated[str, typer.Option(help="Subtracted then, one value or one a channel.")] = "0",
     std: Annotated[str, typer.Option(help="Divided by then, one value or one a channel.")] = "1",
+    layout: Annotated[Layout | None, typer.Option(help="Where the channels are, if the shape leaves a doubt.")] = None,
+    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH to serve at, where the file leaves them open.")] = None,
+    scores: Annotated[
+        str | None, typer.Option(help="The output with the class scores, if it is not the first.")
+    ] = None,
     home: Annotated[Path | None, typer.Option(help="Where everything is written.")] = None,
     as_json: Json = False,
 ) -> None:
     """Make an ONNX classifier a model: hash, input, taps, fingerprint, parity."""
-    from foreoptic.registering import register_file
-    from trainer.registration import Normalisation
+    from foreoptic.registering import Stated, register_file
+    from trainer.interface import Normalisation
 
-    normalisation = Normalisation((low, high), _numbers(mean, "--mean"), _numbers(std, "--std"))
+    bounds = None if high is None and low == 0 else (low, 1.0 if high is None else high)
+    normalisation = Normalisation(bounds, _numbers(mean, "--mean"), _numbers(std, "--std"))
+    stated = Stated(layout, None if size is None else _size(size), scores)
     words = tuple(word.strip() for word in labels.split(",")) if labels else None
     manifest = register_file(
-        onnx_file, name, source, settings(home=home), part=part, labels=words, normalisation=normalisation
+        onnx_file,
+        name,
+        source,
+        settings(home=home),
+        part=part,
+        labels=words,
+        normalisation=normalisation,
+        stated=stated,
     )
     if as_json:
         show.print_json(manifest.model_dump(mode="json"))
@@ -145,7 +161,7 @@ def register(
         [
             ("model", manifest.name),
             ("frozen SHA-256", manifest.frozen_sha256),
-            ("input", f"{manifest.input.name} {manifest.input.dtype} (n, {', '.join(map(str, manifest.input.shape))})"),
+            ("input", _input_line(manifest.input)),
             ("output", f"{manifest.output.name}, {manifest.output.classes} classes, {manifest.output.scores}"),
             ("fitted taps", ", ".join(manifest.fitted_taps())),
             ("reserved taps", ", ".join(manifest.reserved_taps())),
@@ -289,6 +305,18 @@ def _numbers(text: str, option: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise show.fail(f"{option} takes numbers separated by commas, got '{text}'") from error
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, cross, width = text.partition("x")
+    if not (cross and height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise show.fail(f"--size takes HEIGHTxWIDTH in pixels, such as 224x224, got '{text}'")
+    return int(height), int(width)
+
+
+def _input_line(spec: InputSpec) -> str:
+    rows = "n" if spec.batch is None else f"{spec.batch} a run"
+    return f"{spec.name} {spec.dtype} ({rows}, {', '.join(map(str, spec.item_shape))})"
 
 
 def _job_facts(job: dict[str, Any]) -> list[tuple[str, object]]:

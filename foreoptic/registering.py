@@ -1,5 +1,6 @@
 """`foreoptic register`: read, register, install."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from foreoptic.locate import open_home
@@ -7,9 +8,19 @@ from foreoptic.show import fail
 from service import catalog
 from service.contract.manifest import NAME_RULE, ModelManifest
 from service.settings import Settings
-from trainer.datasets import DatasetError, load_dataset
+from trainer.datasets import DatasetError, load_dataset, natural_size
 from trainer.frozen import FrozenError
-from trainer.registration import Normalisation, RegistrationError, read_input_spec, register
+from trainer.interface import Layout, Normalisation, RegistrationError, is_open, read_input_spec
+from trainer.registration import register
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What the user says of the model beside its value range; None where the file is to say it."""
+
+    layout: Layout | None = None
+    size: tuple[int, int] | None = None
+    scores: str | None = None
 
 
 def register_file(
@@ -21,14 +32,16 @@ def register_file(
     part: str | None,
     labels: tuple[str, ...] | None,
     normalisation: Normalisation,
+    stated: Stated,
 ) -> ModelManifest:
     """Register one file under a name, and return what is known of it now."""
     content = onnx_file.read_bytes()
     try:
-        spec = read_input_spec(content, normalisation)
+        size = stated.size or (natural_size(source, part=part) if source is not None and is_open(content) else None)
+        spec = read_input_spec(content, normalisation, layout=stated.layout, size=size)
         dataset = load_dataset(source, spec, part=part) if source is not None else None
         names = labels if labels is not None or dataset is None else dataset.names
-        bundle = register(content, name=name, spec=spec, source=dataset, labels=names, card=None)
+        bundle = register(content, name=name, spec=spec, source=dataset, labels=names, card=None, scores=stated.scores)
         database, store = open_home(settings)
         catalog.install(bundle, database, store)
         database.close()

@@ -10,7 +10,7 @@ from service.contract.errors import ContractError
 from service.contract.manifest import IDENTITY
 from service.database.domains import DEFAULT
 from service.engine.pipeline import Answer
-from service.engine.session import Float, SessionError
+from service.engine.session import Array, SessionError
 from service.errors import Internal, Malformed, NotFound, Unavailable
 from service.registry import Handle, Unknown
 from service.serving import Closed, Overloaded
@@ -48,7 +48,7 @@ async def choose(context: Context, model: str, domain: str, version: str | None)
         raise Unavailable("this version is published but cannot be served; name another one") from error
 
 
-async def compute(context: Context, handle: Handle, rows: Float) -> Answer:
+async def compute(context: Context, handle: Handle, rows: Array) -> Answer:
     """The frozen model's outputs for rows.
 
     Raises:

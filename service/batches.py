@@ -16,13 +16,15 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from service.contract.input_spec import InputSpec
+from service.contract.input_spec import InputSpec, Tensor
 from service.contract.pictures import decode_picture
+from service.datatypes import DATATYPES, read_numbers
 from service.errors import Malformed, TooLarge, Unprocessable, UnsupportedType
 
 Labels = NDArray[np.int64]
 
 LABELS_FILE = "labels.csv"
+TENSOR_TYPES = {DATATYPES[dtype]: dtype for dtype in ("float32", "float16", "uint8")}
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
@@ -47,9 +49,9 @@ class Caps:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images (n, C, H, W) float32 and, where they came with it, labels (n,) int64."""
+    """Images as the frozen model's tensor and, where they came with it, labels (n,) int64."""
 
-    images: NDArray[np.float32]
+    images: Tensor
     labels: Labels | None
 
 
@@ -116,11 +118,13 @@ def _read_tensor(body: bytes, spec: InputSpec, _labels: tuple[str, ...], caps: C
         raise Unprocessable("this release keeps no window of past requests; post the images themselves")
     try:
         tensor = request["inputs"][0]
-        kind = {"FP32": np.float32, "UINT8": np.uint8}[tensor["datatype"]]
-        with np.errstate(over="ignore"):
-            array = np.asarray(tensor["data"], dtype=kind).reshape([max(0, side) for side in tensor["shape"]])
+        array = read_numbers(tensor["data"], TENSOR_TYPES[tensor["datatype"]])
+        array = array.reshape([max(0, side) for side in tensor["shape"]])
     except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
-        raise Malformed('a JSON batch holds {"inputs": [{"datatype": "FP32" or "UINT8", "shape", "data"}]}') from error
+        kinds = ", ".join(TENSOR_TYPES)
+        raise Malformed(
+            f'a JSON batch holds {{"inputs": [{{"datatype": one of {kinds}; "shape", "data"}}]}}'
+        ) from error
     return Batch(spec.from_array(array), None)
 
 

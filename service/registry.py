@@ -10,7 +10,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
 from sqlalchemy import Connection
 
 from service import log
@@ -23,7 +22,7 @@ from service.database.engine import Database
 from service.database.models import ModelRow
 from service.engine.pipeline import Pipeline, Version, mixes_exactly
 from service.engine.rehearsal import load_frozen, rehearse
-from service.engine.session import SessionError
+from service.engine.session import OutputTensor, SessionError
 from service.metrics import Metrics
 
 UNCORRECTED = Version(IDENTITY, None)
@@ -47,9 +46,13 @@ class ServedModel:
     row: ModelRow
     manifest: ModelManifest
     pipeline: Pipeline
-    outputs: tuple[str, ...]
+    outputs: tuple[OutputTensor, ...]
     options: dict[str, str]
     mixes: bool
+
+    def position(self, output: str) -> int:
+        """Where an output stands among the frozen model's."""
+        return [each.name for each in self.outputs].index(output)
 
 
 @dataclass(frozen=True)
@@ -234,13 +237,12 @@ class Registry:
         try:
             bundle = self._store.read(row.digest, ModelManifest)
             frozen = load_frozen(bundle, threads=self._threads)
-            shape = self._micro_batch, *bundle.manifest.input.shape
-            mixes = mixes_exactly(frozen, np.random.default_rng(0).random(shape, dtype=np.float32))
+            mixes = mixes_exactly(frozen.graph, bundle.manifest.input.noise(self._micro_batch))
         except (ContractError, SessionError) as error:
             logger.error("model cannot be loaded", model=row.name, reason=str(error))
             return before
         logger.info("model loaded", model=row.name, frozen_sha256=row.frozen_sha256[:12], callers_share_runs=mixes)
-        pipeline = Pipeline(frozen, mixes=mixes)
+        pipeline = Pipeline(frozen.graph, mixes=mixes)
         return ServedModel(row, bundle.manifest, pipeline, frozen.outputs, frozen.options, mixes)
 
     def _follow(self, row: DomainRow) -> None:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from service.contract.manifest import OutputSpec
 from service.engine.batcher import Batcher, Closed, Overloaded
 from service.engine.pipeline import Answer, Request
-from service.engine.session import Array, Float
+from service.engine.session import Array
 from service.metrics import Metrics
 from service.registry import Handle, Registry
 
@@ -28,7 +28,7 @@ class Serving:
         """Whether every batcher that was started still serves."""
         return all(batcher.is_alive for batcher in self._batchers.values())
 
-    async def answer(self, handle: Handle, rows: Float) -> Answer:
+    async def answer(self, handle: Handle, rows: Array) -> Answer:
         """The frozen model's outputs for `rows`, through the handle's version.
 
         Raises:
@@ -78,7 +78,7 @@ class Serving:
 def scores(handle: Handle, answer: Answer) -> tuple[OutputSpec, Array]:
     """The output that holds the class scores, (n, classes)."""
     output = handle.model.manifest.output
-    return output, answer.outputs[handle.model.outputs.index(output.name)]
+    return output, answer.outputs[handle.model.position(output.name)]
 
 
 __all__ = ["Closed", "Overloaded", "Serving", "scores"]

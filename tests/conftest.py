@@ -27,8 +27,9 @@ from service.database import versions
 from service.database.engine import Database
 from service.settings import Settings
 from trainer.datasets import Dataset
+from trainer.interface import Normalisation, read_input_spec
 from trainer.onnx_writer import GraphWriter
-from trainer.registration import Normalisation, read_input_spec, register
+from trainer.registration import register
 
 SHAPE = (1, 8, 8)
 CLASSES = 4

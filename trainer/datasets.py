@@ -1,5 +1,6 @@
 """Images from a user's own disk: an .npz file or a folder of class folders, as uint8 pixels (n, C, H, W)."""
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from service.contract.pictures import decode_picture, to_pixels
 MAX_PIXELS = 64_000_000
 """A user's own pictures may be larger than what a service takes from strangers."""
 SUFFIXES = (".png", ".jpg", ".jpeg")
+PICTURE_CHANNELS = (1, 3, 4)
 
 
 class DatasetError(Exception):
@@ -23,7 +25,7 @@ class DatasetError(Exception):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images as the frozen model's tensor, and labels where there are any.
+    """Images as planes (see `InputSpec`), and labels where there are any.
 
     Attributes:
         images: (n, C, H, W) float32.
@@ -60,6 +62,32 @@ def load_dataset(path: Path, spec: InputSpec, *, part: str | None = None) -> Dat
     raise DatasetError(f"{path} is neither an .npz file nor a folder of class folders")
 
 
+def natural_size(path: Path, *, part: str | None = None) -> tuple[int, int] | None:
+    """Height and width of the images in an .npz or of the first picture of a folder; None where they cannot be told.
+
+    An array is taken for channels last if only its last side can be a picture's channels.
+    """
+    if path.is_dir():
+        files = sorted(file for file in (path / part if part else path).glob("*/*") if file.suffix.lower() in SUFFIXES)
+        return _picture_size(files[0]) if files else None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            shape = archive[f"x_{part}" if part else "x"].shape
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None  # Reading its images says with more words what is wrong with the file.
+    if len(shape) == 4 and shape[3] in PICTURE_CHANNELS and shape[1] not in PICTURE_CHANNELS:
+        return shape[1], shape[2]
+    return (shape[-2], shape[-1]) if len(shape) in (3, 4) else None
+
+
+def _picture_size(file: Path) -> tuple[int, int] | None:
+    try:
+        with Image.open(file) as picture:
+            return picture.height, picture.width
+    except OSError:
+        return None
+
+
 def pixels_of(array: NDArray[Any], spec: InputSpec) -> NDArray[np.uint8]:
     """Grey (n, H, W), colour (n, H, W, 3) or ready (n, C, H, W) uint8 pixels, stretched to the model's size.
 
@@ -67,8 +95,9 @@ def pixels_of(array: NDArray[Any], spec: InputSpec) -> NDArray[np.uint8]:
         DatasetError: another type or shape.
     """
     if array.dtype != np.uint8:
-        raise DatasetError(f"images are {array.dtype}; give uint8 pixels, or float32 in the model's own shape")
-    if array.ndim == 4 and array.shape[1:] == spec.shape:
+        own = f"{spec.dtype} {spec.item_shape}"
+        raise DatasetError(f"images are {array.dtype}; give uint8 pixels, or the model's own {own}")
+    if array.ndim == 4 and array.shape[1:] == spec.shape and len(array):
         return array
     grey = array.ndim == 3 and spec.channels == 1
     colour = array.ndim == 4 and array.shape[3] == spec.channels == 3
@@ -103,10 +132,10 @@ def _read_npz(path: Path, spec: InputSpec, part: str | None) -> Dataset:
     if y is not None and (y.shape != (len(x),) or y.dtype.kind not in "iu"):
         raise DatasetError(f"labels 'y{suffix}' in {path} are no {len(x)} whole numbers (arrays: {held})")
     try:
-        images = spec.from_tensor(x) if x.dtype == np.float32 else spec.from_pixels(pixels_of(x, spec))
+        tensor = spec.from_tensor(x) if x.dtype.kind == "f" else spec.from_pixels(pixels_of(x, spec))
     except InputError as error:
         raise DatasetError(f"{path}: {error}") from error
-    return Dataset(images, None if y is None else y.astype(np.int64))
+    return Dataset(spec.to_planes(tensor), None if y is None else y.astype(np.int64))
 
 
 def _read_folders(path: Path, spec: InputSpec) -> Dataset:
@@ -121,4 +150,4 @@ def _read_folders(path: Path, spec: InputSpec) -> Dataset:
         raise DatasetError(f"{path} holds no class folders with PNG or JPEG files")
     pixels = np.stack([_decode(file, spec) for file, _ in files])
     labels = np.array([index for _, index in files], dtype=np.int64)
-    return Dataset(spec.from_pixels(pixels), labels, tuple(folder.name for folder in classes))
+    return Dataset(spec.to_planes(spec.from_pixels(pixels)), labels, tuple(folder.name for folder in classes))

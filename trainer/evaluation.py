@@ -16,6 +16,7 @@ from service.contract.job import JobSpec
 from service.contract.manifest import ModelManifest
 from service.contract.verdict import Decision
 from trainer.datasets import Dataset, DatasetError, load_dataset
+from trainer.reading import rows_of
 from trainer.run import Clock, fit
 from trainer.task import Report
 
@@ -73,22 +74,26 @@ class Classifier:
 
     def __init__(self, model: Bundle[ModelManifest]) -> None:
         self._session = _session(model.files["model.onnx"])
+        self._spec = model.manifest.input
         self._output = model.manifest.output.name
 
     def accuracy(self, dataset: Dataset, corrector: bytes | None = None) -> float:
         """Percent of images classified as labelled."""
         assert dataset.labels is not None
         front = _session(corrector) if corrector is not None else None
+        rows = self._spec.batch or CHUNK
         predicted = [
-            self._predict(dataset.images[start : start + CHUNK], front)
-            for start in range(0, len(dataset.images), CHUNK)
+            self._predict(dataset.images[start : start + rows], front) for start in range(0, len(dataset.images), rows)
         ]
         return 100.0 * float(np.mean(np.concatenate(predicted) == dataset.labels))
 
     def _predict(self, images: NDArray[np.float32], front: onnxruntime.InferenceSession | None) -> NDArray[np.int64]:
-        x = images if front is None else front.run(None, {front.get_inputs()[0].name: images})[0]
-        scores = self._session.run([self._output], {self._session.get_inputs()[0].name: x})[0]
-        return np.asarray(np.argmax(scores, axis=1), dtype=np.int64)
+        count = len(images)
+        x = self._spec.to_tensor(rows_of(images, self._spec.batch or count))
+        if front is not None:
+            x = front.run(None, {self._spec.name: x})[0]
+        scores = self._session.run([self._output], {self._spec.name: x})[0]
+        return np.asarray(np.argmax(scores.reshape(len(x), -1), axis=1)[:count], dtype=np.int64)
 
 
 def trials(

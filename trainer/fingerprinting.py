@@ -13,8 +13,8 @@ from service.contract.manifest import Tap
 from service.contract.statistics import ChannelMoments, Floats, ImageMoments, TapMoments, pool, take
 from trainer.corrector import Corrector
 from trainer.datasets import Dataset
-from trainer.frozen import FrozenModel
 from trainer.measure import measure
+from trainer.reading import Reading
 
 MOST_IMAGES = 10_000
 MOST_VALUES = 1 << 27
@@ -27,7 +27,7 @@ PERCENTILES = 101
 
 
 def from_images(
-    frozen: FrozenModel, dataset: Dataset, taps: Sequence[Tap], spec: InputSpec, *, frozen_sha256: str, classes: int
+    frozen: Reading, dataset: Dataset, taps: Sequence[Tap], spec: InputSpec, *, frozen_sha256: str, classes: int
 ) -> Fingerprint:
     """A full fingerprint; of more images than MOST_IMAGES, or than MOST_VALUES allow, an even spread is taken."""
     most = min(len(dataset.images), MOST_IMAGES, MOST_VALUES // dataset.images[0].size)
@@ -112,7 +112,7 @@ def _losses(
 def _pixels(images: NDArray[np.float32], spec: InputSpec) -> PixelStatistics:
     values = images.astype(np.float64)
     flat = values.transpose(1, 0, 2, 3).reshape(spec.channels, -1)
-    low, high = spec.tensor_bounds()
+    low, high = spec.plane_bounds()
     levels = np.linspace(float(low.min()), float(high.max()), CDF_LEVELS)
     border = np.concatenate([values[:, :, 0], values[:, :, -1], values[:, :, :, 0], values[:, :, :, -1]], axis=2)
     return PixelStatistics(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from service.contract.statistics import ImageMoments
-from trainer.frozen import FrozenModel
+from trainer.reading import Reading
 
 MOST_IMAGES = 256
 MOST_VALUES = 1 << 20
@@ -37,7 +37,7 @@ def chunks(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
 
 @torch.no_grad()
 def tap_moments(
-    frozen: FrozenModel, corrector: nn.Module, images: torch.Tensor, taps: Sequence[str]
+    frozen: Reading, corrector: nn.Module, images: torch.Tensor, taps: Sequence[str]
 ) -> dict[str, ImageMoments]:
     """Per-image moments of `taps` for images (n, C, H, W)."""
     parts = [
@@ -48,12 +48,12 @@ def tap_moments(
 
 
 @torch.no_grad()
-def measure(frozen: FrozenModel, corrector: nn.Module, images: torch.Tensor) -> Measured:
+def measure(frozen: Reading, corrector: nn.Module, images: torch.Tensor) -> Measured:
     """Moments of every tap that the frozen model was loaded with, and its class scores."""
     moments, scores = [], []
     for chunk in chunks(images):
-        outputs, taps = frozen.forward_with_taps(corrector(chunk))
+        found, taps = frozen.scores_and_taps(corrector(chunk))
         moments.append({name: ImageMoments.of(value.numpy()) for name, value in taps.items()})
-        scores.append(outputs[frozen.outputs[0]].numpy().reshape(len(chunk), -1))
+        scores.append(found.numpy())
     merged = {name: ImageMoments.concatenate([part[name] for part in moments]) for name in frozen.taps}
     return Measured(merged, np.concatenate(scores))

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 PRODUCER = "foreoptic"
 IR_VERSION = 8
@@ -32,15 +32,18 @@ class GraphWriter:
         self._nodes.append(helper.make_node(operator, list(inputs), [name], name=name, **attributes))
         return name
 
-    def to_bytes(self, *, inputs: str, output: str, shape: tuple[int, int, int], metadata: dict[str, str]) -> bytes:
-        """The model file: one float32 input and one float32 output, both (n, *shape), n free.
+    def to_bytes(
+        self, *, inputs: str, output: str, shape: tuple[int, int, int], dtype: str = "float32", metadata: dict[str, str]
+    ) -> bytes:
+        """The model file: one input and one output of numpy's `dtype`, both (n, *shape), n free.
 
         Raises:
             onnx.checker.ValidationError: the graph is not well formed.
         """
         final = "corrected"
         nodes = [*self._nodes, helper.make_node("Identity", [output], [final], name=final)]
-        sides = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", *shape]) for name in (inputs, final)]
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        sides = [helper.make_tensor_value_info(name, kind, ["n", *shape]) for name in (inputs, final)]
         graph = helper.make_graph(nodes, "corrector", [sides[0]], [sides[1]], self._constants)
         opsets = [helper.make_opsetid("", self.opset)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name=PRODUCER)

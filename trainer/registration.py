@@ -1,9 +1,6 @@
 """An ONNX classifier becomes a model: hash, input, output, taps, fingerprint, parity; a bundle comes out."""
 
-from dataclasses import dataclass
-
 import numpy as np
-import onnx
 import torch
 
 from service.contract.bundle import Bundle, describe
@@ -12,53 +9,15 @@ from service.contract.input_spec import InputSpec
 from service.contract.manifest import ModelManifest, OutputSpec, Tap
 from trainer.datasets import Dataset
 from trainer.fingerprinting import from_batchnorm, from_images
-from trainer.frozen import FrozenModel, batchnorm_statistics, find_taps, load_frozen
+from trainer.frozen import UnsupportedModel, batchnorm_statistics, find_taps, output_shapes
+from trainer.interface import RegistrationError, choose_scores
+from trainer.reading import EXAMPLES, Reading, read_model, rows_of
 
 FEWEST_TAPS = 3
 FEWEST_IMAGES = 128
-
-
-class RegistrationError(Exception):
-    """The model cannot be registered; the message says why and what would help."""
-
-
-@dataclass(frozen=True)
-class Normalisation:
-    """How pixels become the model's input; see `InputSpec`."""
-
-    bounds: tuple[float, float] = (0.0, 1.0)
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
-
-
-def read_input_spec(content: bytes, normalisation: Normalisation) -> InputSpec:
-    """The model's only input, (n, C, H, W) float32 with fixed C, H and W.
-
-    Raises:
-        RegistrationError: several inputs, another element type, or a shape that is not that.
-    """
-    graph = onnx.load_model_from_string(content).graph
-    stored = {tensor.name for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in stored]
-    if len(inputs) != 1:
-        names = ", ".join(value.name for value in inputs)
-        raise RegistrationError(f"the model has {len(inputs)} inputs ({names}); a model with one is needed")
-    tensor = inputs[0].type.tensor_type
-    if tensor.elem_type != onnx.TensorProto.FLOAT:
-        raise RegistrationError(f"input '{inputs[0].name}' is not float32; export the model with a float32 input")
-    sides = [dim.dim_value for dim in tensor.shape.dim]
-    if len(sides) != 4 or sides[0] > 0 or min(sides[1:]) < 1:
-        shown = ", ".join(str(side) if side > 0 else "free" for side in sides)
-        raise RegistrationError(
-            f"input '{inputs[0].name}' has shape ({shown}); (n, C, H, W) with n free and fixed C, H, W is needed"
-        )
-    return InputSpec(
-        name=inputs[0].name,
-        shape=(sides[1], sides[2], sides[3]),
-        bounds=normalisation.bounds,
-        mean=normalisation.mean,
-        std=normalisation.std,
-    )
+ROWS_TRIED = 5
+PROBABILITY_SLACK = 1e-2
+"""Half precision and quantization keep a row's sum this close to 1; logits of several rows do not come so by chance."""
 
 
 def choose_taps(names: tuple[str, ...], channels: dict[str, int]) -> tuple[Tap, ...]:
@@ -89,6 +48,7 @@ def register(
     source: Dataset | None,
     labels: tuple[str, ...] | None,
     card: str | None,
+    scores: str | None = None,
 ) -> Bundle[ModelManifest]:
     """Everything that the service needs to know of a frozen model.
 
@@ -96,6 +56,7 @@ def register(
         source: images that the model was made for; without them its BatchNormalization nodes must do.
         labels: class names; numbers where None.
         card: Markdown about the model, kept beside it.
+        scores: the output with the class scores; the first that can be one, by default.
 
     Raises:
         RegistrationError: there are neither source images nor BatchNormalization nodes, or something does not fit.
@@ -110,16 +71,17 @@ def register(
         )
     if source is not None and len(source.images) < FEWEST_IMAGES:
         raise RegistrationError(f"{len(source.images)} source images were given; at least {FEWEST_IMAGES} are needed")
-    example = _example(spec, source)
-    frozen = load_frozen(content, taps=names, parity_inputs=example)
-    output, channels = _look(content, frozen, example)
+    example = source.images[:EXAMPLES] if source is not None else spec.to_planes(spec.noise(EXAMPLES))
+    name_of_scores = choose_scores(_output_shapes(content, spec), wanted=scores)
+    reading = read_model(content, spec, taps=names, scores=name_of_scores, example=example)
+    output, channels = _look(reading, name_of_scores, example)
     _check_labels(source, output.classes)
     taps = choose_taps(names, channels)
     sha256 = sha256_hex(content)
     fingerprint = (
         from_batchnorm(statistics, taps, frozen_sha256=sha256)
         if source is None
-        else from_images(frozen, source, taps, spec, frozen_sha256=sha256, classes=output.classes)
+        else from_images(reading, source, taps, spec, frozen_sha256=sha256, classes=output.classes)
     )
     files = {"model.onnx": content, "fingerprint.npz": fingerprint.to_bytes()}
     if card is not None:
@@ -137,29 +99,39 @@ def register(
     return Bundle(sha256_hex(manifest.to_bytes()), manifest, files)
 
 
-def _example(spec: InputSpec, source: Dataset | None) -> np.ndarray:
-    if source is not None:
-        return source.images[:3]
-    pixels = np.random.default_rng(0).integers(0, 256, (3, *spec.shape), dtype=np.uint8)
-    return spec.from_pixels(pixels)
+def _output_shapes(content: bytes, spec: InputSpec) -> dict[str, tuple[int, ...]]:
+    """The shape of every output for one batch of noise, as onnxruntime computes it.
+
+    Raises:
+        RegistrationError: onnxruntime does not run the model, or the file fixes its rows and an output has not as many.
+    """
+    rows = spec.batch or EXAMPLES
+    try:
+        shapes = output_shapes(content, spec.noise(rows))
+    except UnsupportedModel as error:
+        raise RegistrationError(str(error)) from error
+    other = [name for name, shape in shapes.items() if not shape or shape[0] != rows]
+    if spec.batch is not None and other:
+        raise RegistrationError(
+            f"the file fixes {rows} rows a run, and output '{other[0]}' has shape {shapes[other[0]]}: the rows of a "
+            "request could not be told apart; export the model with an open batch size"
+        )
+    return shapes
 
 
-def _look(content: bytes, frozen: FrozenModel, example: np.ndarray) -> tuple[OutputSpec, dict[str, int]]:
-    """The output with the class scores, and the channels of each tap."""
+def _look(reading: Reading, name: str, example: np.ndarray) -> tuple[OutputSpec, dict[str, int]]:
+    """The class scores, and the channels of each tap; also shows that the reading takes any number of rows."""
     with torch.no_grad():
-        outputs, taps = frozen.forward_with_taps(torch.from_numpy(example))
-    name = frozen.outputs[0]
-    scores = outputs[name]
-    if scores.ndim != 2:
-        raise RegistrationError(f"output '{name}' has shape {tuple(scores.shape)}; (n, classes) is needed")
-    kind = "probabilities" if _ends_in_softmax(content, name) else "logits"
+        scores, taps = reading.scores_and_taps(torch.from_numpy(rows_of(example, ROWS_TRIED)))
+    kind = "probabilities" if _are_probabilities(scores) else "logits"
     spec = OutputSpec.model_validate({"name": name, "classes": scores.shape[1], "scores": kind})
     return spec, {tap: value.shape[1] for tap, value in taps.items()}
 
 
-def _ends_in_softmax(content: bytes, output: str) -> bool:
-    nodes = onnx.load_model_from_string(content).graph.node
-    return any(node.op_type == "Softmax" and output in node.output for node in nodes)
+def _are_probabilities(scores: torch.Tensor) -> bool:
+    """Whether all rows could be: a softmax may hide behind reshapes and casts, its values cannot."""
+    sums = scores.double().sum(dim=1)
+    return bool((scores >= 0).all() and ((sums - 1).abs() < PROBABILITY_SLACK).all())
 
 
 def _check_labels(source: Dataset | None, classes: int) -> None:

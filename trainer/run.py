@@ -20,16 +20,17 @@ from service.contract.bundle import Bundle, read_bundle, replace_synced, write_b
 from service.contract.digest import sha256_hex
 from service.contract.errors import DigestMismatch, FrozenMismatch
 from service.contract.fingerprint import Fingerprint
+from service.contract.input_spec import InputSpec
 from service.contract.job import BATCH, CHAMPION, JOB, MODEL, OUTCOME, STAGED, JobOutcome, JobSpec, Progress
 from service.contract.manifest import CorrectorManifest, ModelManifest
 from service.contract.verdict import Decision, Verdict
 from trainer.corrector import Corrector
 from trainer.export import assemble, check_parity, golden_vectors, run_onnx, to_onnx
-from trainer.frozen import FrozenModel, load_frozen
 from trainer.gate.decide import Case, decide
 from trainer.gate.evidence import gather
 from trainer.measure import measure
 from trainer.plugins import load_method
+from trainer.reading import Reading, read_model
 from trainer.split import Parts, split
 from trainer.stages import Frame
 from trainer.task import Report, Task
@@ -38,6 +39,7 @@ UNIFORM_WITHIN, UNIFORM_SHARE = 0.05, 0.5
 """A border is a uniform background if more than this share of it lies within this part of the span of its median."""
 
 Images = NDArray[np.float32]
+"""Planes (n, C, H, W)."""
 
 
 def adapt(folder: Path, report: Report) -> JobOutcome:
@@ -50,7 +52,7 @@ def adapt(folder: Path, report: Report) -> JobOutcome:
     with clock.time("read"):
         job = JobSpec.model_validate_json((folder / JOB).read_bytes())
         model = read_bundle(folder / MODEL, ModelManifest)
-        images = _read_batch(folder / BATCH, job)
+        images = _read_batch(folder / BATCH, job, model.manifest.input)
         champion = read_bundle(folder / CHAMPION, CorrectorManifest) if (folder / CHAMPION).is_dir() else None
         if champion is not None and champion.manifest.frozen_sha256 != job.frozen_sha256:
             raise FrozenMismatch("the champion belongs to another frozen model")
@@ -85,11 +87,11 @@ def fit(
     with clock.time("export"):
         report(Progress(share=0.9, step="export"))
         content = to_onnx(corrector, model.manifest, method=job.method)
-        check_parity(corrector, content, images[parts.judge])
+        check_parity(corrector, content, images[parts.judge], model.manifest.input)
         golden = golden_vectors(content, model.manifest)
     with clock.time("judge"):
         report(Progress(share=0.95, step="judge"))
-        verdict = _judge(corrector, champion, task, images[parts.judge])
+        verdict = _judge(corrector, champion, task, images[parts.judge], model.manifest.input)
     manifest, files = assemble(
         corrector, model.manifest, job, content=content, golden=golden, verdict=verdict, configuration=asdict(config)
     )
@@ -110,26 +112,28 @@ class Clock:
         self.seconds[step] = round(time.perf_counter() - started, 3)
 
 
-def _read_batch(path: Path, job: JobSpec) -> Images:
+def _read_batch(path: Path, job: JobSpec, spec: InputSpec) -> Images:
     content = path.read_bytes()
     if sha256_hex(content) != job.batch_sha256:
         raise DigestMismatch("the batch is not the one that the job was made for")
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        return np.asarray(archive["x"], dtype=np.float32)
+        return spec.to_planes(archive["x"])
 
 
-def _load(job: JobSpec, model: Bundle[ModelManifest], images: Images) -> tuple[FrozenModel, Fingerprint]:
+def _load(job: JobSpec, model: Bundle[ModelManifest], images: Images) -> tuple[Reading, Fingerprint]:
     content = model.files["model.onnx"]
     fingerprint = Fingerprint.from_bytes(model.files["fingerprint.npz"])
     if not sha256_hex(content) == fingerprint.frozen_sha256 == job.frozen_sha256:
         raise FrozenMismatch("job, fingerprint and frozen model do not belong together")
     taps = [tap.name for tap in model.manifest.taps]
-    return load_frozen(content, taps=taps, parity_inputs=images[:3]), fingerprint
+    return read_model(
+        content, model.manifest.input, taps=taps, scores=model.manifest.output.name, example=images
+    ), fingerprint
 
 
 def _task(
     manifest: ModelManifest,
-    frozen: FrozenModel,
+    frozen: Reading,
     fingerprint: Fingerprint,
     images: Images,
     parts: Parts,
@@ -151,7 +155,7 @@ def _task(
 
 def frame_of(manifest: ModelManifest, images: Images) -> Frame:
     """What stages must know of the input, and whether these images lie on a uniform background."""
-    low, high = manifest.input.tensor_bounds()
+    low, high = manifest.input.plane_bounds()
     span = high - low
     edges = (images[:, :, 0], images[:, :, -1], images[:, :, :, 0], images[:, :, :, -1])
     border = np.concatenate(edges, axis=2).transpose(1, 0, 2).reshape(len(span), -1)
@@ -161,14 +165,16 @@ def frame_of(manifest: ModelManifest, images: Images) -> Frame:
     return Frame(manifest.input.shape, tuple(map(float, background)) if uniform else None, tuple(map(float, span)))
 
 
-def _judge(corrector: Corrector, champion: Bundle[CorrectorManifest] | None, task: Task, images: Images) -> Verdict:
+def _judge(
+    corrector: Corrector, champion: Bundle[CorrectorManifest] | None, task: Task, images: Images, spec: InputSpec
+) -> Verdict:
     judged = torch.from_numpy(images)
     candidate = measure(task.frozen, corrector, judged)
     identity = measure(task.frozen, Corrector(), judged)
     compare = partial(gather, fingerprint=task.fingerprint, reserved=task.reserved_taps, seed=task.seed)
     against_champion = None
     if champion is not None:
-        served = torch.from_numpy(run_onnx(champion.files["corrector.onnx"], images))
+        served = torch.from_numpy(run_onnx(champion.files["corrector.onnx"], images, spec))
         against_champion = compare(measure(task.frozen, Corrector(), served), candidate)
     return decide(
         Case(

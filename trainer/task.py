@@ -7,7 +7,7 @@ import torch
 
 from service.contract.fingerprint import Fingerprint
 from service.contract.job import Progress
-from trainer.frozen import FrozenModel
+from trainer.reading import Reading
 from trainer.stages import Frame
 
 Report = Callable[[Progress], None]
@@ -22,12 +22,12 @@ class Task:
         fingerprint: of the source.
         fitted_taps, reserved_taps: names; a method fits the first and chooses by the second.
         frame: what stages must know of the input.
-        fit, select: (n, C, H, W) float32, the parts of the batch that a method may see.
+        fit, select: planes (n, C, H, W) float32, the parts of the batch that a method may see.
         seed: of every draw that the method makes.
         report: told how far the fit has come, share from 0 to 1.
     """
 
-    frozen: FrozenModel
+    frozen: Reading
     fingerprint: Fingerprint
     fitted_taps: tuple[str, ...]
     reserved_taps: tuple[str, ...]

@@ -7,11 +7,12 @@ import json
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints, ValidationError
 
 from service.contract.digest import canonical_json
 from service.contract.errors import BadManifest
 from service.contract.input_spec import InputSpec
+from service.contract.stored import Stored
 
 IDENTITY = 0
 """The version that every frozen model has: no correction."""
@@ -27,20 +28,14 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 NAME_RULE = "1 to 63 of a-z, 0-9, '-' and '_', starting with a letter or a digit"
 
 
-class _Value(BaseModel):
-    """Frozen, and keeps fields that it does not know: reading and writing must not change a file."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-
-class FileEntry(_Value):
+class FileEntry(Stored):
     """One file of a bundle."""
 
     sha256: Sha256
     size_bytes: int = Field(ge=0)
 
 
-class Manifest(_Value):
+class Manifest(Stored):
     """What both kinds share."""
 
     schema_version: str = SCHEMA_VERSION
@@ -50,7 +45,7 @@ class Manifest(_Value):
 
     def to_bytes(self) -> bytes:
         """Canonical JSON; its SHA-256 names the bundle."""
-        return canonical_json(self.model_dump(mode="json"))
+        return canonical_json(self.to_json())
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
@@ -69,7 +64,7 @@ class Manifest(_Value):
         if version.split(".")[0] != str(SCHEMA_MAJOR):
             raise BadManifest(f"manifest.json has schema_version {version}; this release reads {SCHEMA_MAJOR}.x")
         try:
-            manifest = cls.model_validate(raw)
+            manifest = cls.read(raw)
         except ValidationError as error:
             fields = ", ".join(".".join(str(part) for part in item["loc"]) for item in error.errors())
             raise BadManifest(f"manifest.json does not fit {cls.__name__}: see {fields}") from error
@@ -85,7 +80,7 @@ class Manifest(_Value):
             return False
 
 
-class Tap(_Value):
+class Tap(Stored):
     """A tensor inside the frozen model whose channel statistics are compared."""
 
     name: str
@@ -93,7 +88,7 @@ class Tap(_Value):
     reserved: bool = Field(description="Never fitted, used to choose and to judge.")
 
 
-class OutputSpec(_Value):
+class OutputSpec(Stored):
     """The output that holds the class scores."""
 
     name: str

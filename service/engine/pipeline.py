@@ -11,13 +11,13 @@ from typing import Protocol
 
 import numpy as np
 
-from service.engine.session import Array, Float, SessionError
+from service.engine.session import Array, SessionError
 
 
 class Graph(Protocol):
     """What runs: a corrector or the frozen model."""
 
-    def run(self, x: Float) -> list[Array]:
+    def run(self, x: Array) -> list[Array]:
         """All outputs for a batch."""
 
 
@@ -33,7 +33,7 @@ class Version:
 class Request:
     """The rows of one caller, to be answered together by one version."""
 
-    rows: Float
+    rows: Array
     version: Version
 
 
@@ -71,7 +71,7 @@ class Pipeline:
         return [Answer(out, done) for out, done in zip(outputs, corrected, strict=True)]
 
 
-def mixes_exactly(frozen: Graph, rows: Float) -> bool:
+def mixes_exactly(frozen: Graph, rows: Array) -> bool:
     """Whether each row's outputs are the same bits alone, as in every prefix of `rows`.
 
     Some matrix kernels sum in another order when the batch has another size. Where so, callers do not share runs.
@@ -85,7 +85,7 @@ def mixes_exactly(frozen: Graph, rows: Float) -> bool:
     return True
 
 
-def _correct(requests: Sequence[Request]) -> tuple[list[Float], list[bool]]:
+def _correct(requests: Sequence[Request]) -> tuple[list[Array], list[bool]]:
     rows = [request.rows for request in requests]
     corrected = [False] * len(requests)
     groups: dict[int, list[int]] = {}
@@ -100,7 +100,7 @@ def _correct(requests: Sequence[Request]) -> tuple[list[Float], list[bool]]:
     return rows, corrected
 
 
-def _apply(graph: Graph | None, parts: list[Float]) -> list[Float | None]:
+def _apply(graph: Graph | None, parts: list[Array]) -> list[Array | None]:
     """Each part corrected, or None where the corrector fails on it."""
     assert graph is not None
     try:
@@ -109,7 +109,8 @@ def _apply(graph: Graph | None, parts: list[Float]) -> list[Float | None]:
         return [None] * len(parts)
     pieces = np.split(result, np.cumsum([len(part) for part in parts])[:-1])
     fits = [
-        piece.shape == part.shape and bool(np.isfinite(piece).all()) for piece, part in zip(pieces, parts, strict=True)
+        (piece.dtype, piece.shape) == (part.dtype, part.shape) and bool(np.isfinite(piece).all())
+        for piece, part in zip(pieces, parts, strict=True)
     ]
     return [piece if good else None for piece, good in zip(pieces, fits, strict=True)]
 

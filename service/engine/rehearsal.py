@@ -1,6 +1,7 @@
 """From a verified bundle to something that runs: load, rehearse, warm. Nothing unrehearsed is ever served."""
 
 import io
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -8,15 +9,25 @@ from service.contract.bundle import Bundle
 from service.contract.digest import sha256_hex
 from service.contract.errors import FrozenMismatch, GoldenMismatch, MissingFile
 from service.contract.manifest import CorrectorManifest, ModelManifest
-from service.engine.pipeline import Version
-from service.engine.session import Float, OnnxSession, SessionError
+from service.engine.fixed_rows import FixedRows
+from service.engine.pipeline import Graph, Version
+from service.engine.session import Array, OnnxSession, OutputTensor, SessionError
 
 MODEL_FILE = "model.onnx"
 CORRECTOR_FILE = "corrector.onnx"
 GOLDEN_FILE = "golden.npz"
 
 
-def load_frozen(bundle: Bundle[ModelManifest], *, threads: int) -> OnnxSession:
+@dataclass(frozen=True)
+class Frozen:
+    """A loaded frozen model: what runs it, for any number of rows, and what its file says of its outputs."""
+
+    graph: Graph
+    outputs: tuple[OutputTensor, ...]
+    options: dict[str, str]
+
+
+def load_frozen(bundle: Bundle[ModelManifest], *, threads: int) -> Frozen:
     """The frozen model, from the very bytes whose SHA-256 is its identity.
 
     Raises:
@@ -29,9 +40,10 @@ def load_frozen(bundle: Bundle[ModelManifest], *, threads: int) -> OnnxSession:
     if sha256_hex(content) != bundle.manifest.frozen_sha256:
         raise FrozenMismatch(f"{MODEL_FILE} is not the frozen model {bundle.manifest.frozen_sha256[:12]}")
     session = OnnxSession(content, threads=threads)
-    if bundle.manifest.output.name not in session.outputs:
+    if bundle.manifest.output.name not in [output.name for output in session.outputs]:
         raise SessionError(f"the frozen model has no output '{bundle.manifest.output.name}'")
-    return session
+    fixed = bundle.manifest.input.batch
+    return Frozen(session if fixed is None else FixedRows(session, fixed), session.outputs, session.options)
 
 
 def rehearse(bundle: Bundle[CorrectorManifest], number: int, model: ModelManifest, *, threads: int) -> Version:
@@ -55,12 +67,16 @@ def rehearse(bundle: Bundle[CorrectorManifest], number: int, model: ModelManifes
         raise MissingFile(f"a corrector's bundle needs {', '.join(sorted(missing))}")
     session = OnnxSession(bundle.files[CORRECTOR_FILE], threads=threads)
     inputs, expected = read_golden(bundle.files[GOLDEN_FILE])
-    if inputs.shape[1:] != model.input.shape or len(inputs) == 0:
-        raise GoldenMismatch(f"golden inputs have shape {inputs.shape}, the model takes (n, {model.input.shape})")
+    wanted = f"{model.input.dtype} {(len(inputs), *model.input.item_shape)}"
+    if len(inputs) == 0 or _described(inputs) != wanted:
+        raise GoldenMismatch(f"golden inputs are {_described(inputs)}, expected {wanted}")
     actual = session.run(inputs)[0]
-    if actual.shape != inputs.shape or expected.shape != inputs.shape:
-        raise GoldenMismatch(f"the corrector turns {inputs.shape} into {actual.shape}; a corrector keeps the shape")
-    distance = float(np.max(np.abs(actual - expected)))
+    if {_described(actual), _described(expected)} != {_described(inputs)}:
+        raise GoldenMismatch(
+            f"the corrector turns {_described(inputs)} into {_described(actual)}; a corrector keeps type and shape"
+        )
+    # float64: uint8 answers would wrap around.
+    distance = float(np.max(np.abs(actual.astype(np.float64) - expected.astype(np.float64))))
     if not distance <= manifest.golden_tolerance:
         raise GoldenMismatch(
             f"golden answers differ by {distance:.3g}, at most {manifest.golden_tolerance:.3g} is allowed"
@@ -68,11 +84,11 @@ def rehearse(bundle: Bundle[CorrectorManifest], number: int, model: ModelManifes
     return Version(number, session)
 
 
-def read_golden(content: bytes) -> tuple[Float, Float]:
-    """Golden inputs and outputs, two arrays (n, C, H, W) float32.
+def read_golden(content: bytes) -> tuple[Array, Array]:
+    """Golden inputs and outputs, two tensors as the frozen model takes them.
 
     Raises:
-        GoldenMismatch: the file does not hold two float32 arrays `x` and `y`.
+        GoldenMismatch: the file does not hold two arrays `x` and `y`.
     """
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
@@ -80,6 +96,8 @@ def read_golden(content: bytes) -> tuple[Float, Float]:
     # A damaged archive comes out of zipfile and numpy as any of a dozen types.
     except Exception as error:
         raise GoldenMismatch("the golden file cannot be read") from error
-    if inputs.dtype != np.float32 or outputs.dtype != np.float32:
-        raise GoldenMismatch("golden vectors must be float32")
     return inputs, outputs
+
+
+def _described(array: Array) -> str:
+    return f"{array.dtype} {array.shape}"

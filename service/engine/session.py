@@ -4,18 +4,43 @@ Graphs come as bytes that were hashed by the caller, never as a path: what was v
 cannot be reached.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-Float = NDArray[np.float32]
 Array = NDArray[Any]
+
+
+DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(int8)": "int8",
+    "tensor(int16)": "int16",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(uint8)": "uint8",
+    "tensor(uint16)": "uint16",
+    "tensor(uint32)": "uint32",
+    "tensor(uint64)": "uint64",
+    "tensor(bool)": "bool",
+}
+"""onnxruntime's names of the element types that an output may have, and numpy's."""
 
 
 class SessionError(Exception):
     """A graph cannot be loaded or run."""
+
+
+@dataclass(frozen=True)
+class OutputTensor:
+    """What a graph says of one of its outputs; the dtype is numpy's name, -1 stands for an open size."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
 
 
 class OnnxSession:
@@ -32,10 +57,10 @@ class OnnxSession:
         if len(inputs) != 1:
             raise SessionError(f"the graph has {len(inputs)} inputs, one is needed")
         self._input = inputs[0].name
-        self.outputs: tuple[str, ...] = tuple(output.name for output in self._session.get_outputs())
+        self.outputs = tuple(_output(node) for node in self._session.get_outputs())
 
-    def run(self, x: Float) -> list[Array]:
-        """All outputs for a batch x (n, C, H, W).
+    def run(self, x: Array) -> list[Array]:
+        """All outputs for a batch x (n, ...) of the graph's own element type and layout.
 
         Raises:
             SessionError: the graph fails on this batch.
@@ -68,6 +93,13 @@ def _options(chosen: dict[str, str]) -> ort.SessionOptions:
     # Errors reach the caller as exceptions; onnxruntime's own log would print them a second time.
     options.log_severity_level = 4
     return options
+
+
+def _output(node: Any) -> OutputTensor:  # onnxruntime's NodeArg has no types
+    dtype = DTYPES.get(node.type)
+    if dtype is None:
+        raise SessionError(f"output '{node.name}' is a {node.type}; outputs are {', '.join(DTYPES)}")
+    return OutputTensor(node.name, dtype, tuple(side if isinstance(side, int) else -1 for side in node.shape))
 
 
 def runtime_version() -> str:

@@ -22,22 +22,15 @@ from service.contract.input_spec import InputSpec
 from service.contract.manifest import IDENTITY
 from service.database import versions
 from service.database.domains import DEFAULT
+from service.datatypes import DATATYPES, read_numbers
 from service.engine.pipeline import Answer
-from service.engine.session import Array, Float
+from service.engine.session import Array
 from service.errors import Malformed, NotImplementedYet, TooLarge, Unavailable
 from service.registry import Handle
 from service.wire import Receive, Scope, Send, header, read_body, respond
 
 SMALL_BYTES = 64 * 1024
 PLATFORM = "onnx_onnxv1"
-DATATYPES = {
-    "float32": "FP32",
-    "float64": "FP64",
-    "float16": "FP16",
-    "int64": "INT64",
-    "int32": "INT32",
-    "bool": "BOOL",
-}
 
 _PARAMETERS = [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]
 _INFER = {
@@ -79,7 +72,7 @@ async def infer(context: Context, scope: Scope, receive: Receive, send: Send, na
     handle = await choose(context, model, domain_of(scope, named), names.get("version"))
     read = partial(_rows, request, handle.model.manifest.input, most=context.settings.infer_max_images)
     rows = read() if len(body) <= SMALL_BYTES else await run_in_threadpool(read)
-    wanted = _wanted(request, handle.model.outputs)
+    wanted = _wanted(request, tuple(output.name for output in handle.model.outputs))
     answer = await compute(context, handle, rows)
     facts = provenance(handle, answer)
     document: dict[str, Any] = {
@@ -106,32 +99,31 @@ def _parse(body: bytes) -> dict[str, Any]:
     return request
 
 
-def _rows(request: dict[str, Any], spec: InputSpec, *, most: int) -> Float:
+def _rows(request: dict[str, Any], spec: InputSpec, *, most: int) -> Array:
     inputs = request["inputs"]
     if len(inputs) != 1 or not isinstance(inputs[0], dict):
         raise Malformed(f"the model takes one input, '{spec.name}'; the request has {len(inputs)}")
     tensor = inputs[0]
     if tensor.get("name") != spec.name:
         raise Malformed(f"the model's input is named '{spec.name}'; see /v2/models")
-    if tensor.get("datatype") != "FP32":
-        raise Malformed(f"input '{spec.name}' takes datatype FP32")
+    if tensor.get("datatype") != DATATYPES[spec.dtype]:
+        raise Malformed(f"input '{spec.name}' takes datatype {DATATYPES[spec.dtype]}")
     shape = tensor.get("shape")
     if not isinstance(shape, list) or len(shape) != 4 or not all(type(side) is int and side >= 0 for side in shape):
         raise Malformed(f"the shape of input '{spec.name}' must be four whole numbers")
-    if tuple(shape[1:]) != spec.shape:
-        raise Malformed(f"input '{spec.name}' takes items of shape {list(spec.shape)}")
+    if tuple(shape[1:]) != spec.item_shape:
+        raise Malformed(f"input '{spec.name}' takes items of shape {list(spec.item_shape)}")
     if shape[0] > most:
         raise TooLarge(f"the request has {shape[0]} images; at most {most} are accepted at once")
     try:
-        # A number beyond float32 becomes infinite here and is refused as such.
-        with np.errstate(over="ignore"):
-            values = np.asarray(tensor.get("data"), dtype=np.float32)
+        values = read_numbers(tensor.get("data"), spec.dtype)
     except (TypeError, ValueError) as error:
-        raise Malformed(f"the data of input '{spec.name}' must be numbers, flat or nested evenly") from error
+        kind = DATATYPES[spec.dtype]
+        raise Malformed(f"the data of input '{spec.name}' must be {kind} numbers, flat or nested evenly") from error
     return _shaped(values, shape, spec)
 
 
-def _shaped(values: Float, shape: list[int], spec: InputSpec) -> Float:
+def _shaped(values: Array, shape: list[int], spec: InputSpec) -> Array:
     try:
         if values.size != math.prod(shape):
             raise WrongShape(f"input '{spec.name}' announces {math.prod(shape)} values and holds {values.size}")
@@ -156,12 +148,9 @@ def _wanted(request: dict[str, Any], outputs: tuple[str, ...]) -> tuple[str, ...
 
 
 def _output(name: str, handle: Handle, answer: Answer) -> dict[str, Any]:
-    values = answer.outputs[handle.model.outputs.index(name)]
-    return {"name": name, "datatype": _datatype(values), "shape": list(values.shape), "data": np.ravel(values)}
-
-
-def _datatype(values: Array) -> str:
-    return DATATYPES[str(values.dtype)]
+    values = answer.outputs[handle.model.position(name)]
+    kind = DATATYPES[str(values.dtype)]
+    return {"name": name, "datatype": kind, "shape": list(values.shape), "data": np.ravel(values)}
 
 
 @router.get("")
@@ -192,13 +181,18 @@ async def model_metadata(context: Ctx, model: str, version: str | None = None) -
     if version is not None:
         await choose(context, model, DEFAULT, version)
     numbers = await run_in_threadpool(_published, context, served.row.frozen_sha256)
-    spec, output = served.manifest.input, served.manifest.output
+    spec = served.manifest.input
+    # A file that fixes its rows is served for any number of them, so the first size of everything is open.
+    outputs = [
+        {"name": each.name, "datatype": DATATYPES[each.dtype], "shape": [-1, *each.shape[1:]]}
+        for each in served.outputs
+    ]
     return {
         "name": model,
         "versions": [version] if version is not None else [str(number) for number in (IDENTITY, *reversed(numbers))],
         "platform": PLATFORM,
-        "inputs": [{"name": spec.name, "datatype": "FP32", "shape": [-1, *spec.shape]}],
-        "outputs": [{"name": output.name, "datatype": "FP32", "shape": [-1, output.classes]}],
+        "inputs": [{"name": spec.name, "datatype": DATATYPES[spec.dtype], "shape": [-1, *spec.item_shape]}],
+        "outputs": outputs,
     }
 
 

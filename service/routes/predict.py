@@ -12,7 +12,7 @@ from service.answering import choose, compute, domain_of, provenance, provenance
 from service.context import Context
 from service.contract.errors import InputError
 from service.contract.pictures import decode_picture
-from service.engine.session import Array, Float
+from service.engine.session import Array
 from service.errors import Malformed, of_input
 from service.registry import Handle
 from service.serving import scores
@@ -67,7 +67,7 @@ async def predict(context: Context, scope: Scope, receive: Receive, send: Send, 
     await respond(send, 200, headers, orjson.dumps(document))
 
 
-def _decode(body: bytes, handle: Handle, max_pixels: int) -> Float:
+def _decode(body: bytes, handle: Handle, max_pixels: int) -> Array:
     if not body:
         raise Malformed("the body is empty; send one PNG or JPEG picture")
     spec = handle.model.manifest.input

@@ -50,11 +50,11 @@ def test_each_channel_has_its_own_mean_and_std_by_hand() -> None:
     np.testing.assert_allclose(actual.ravel(), [102.0, 50.5, 25.0], rtol=1e-6)
 
 
-def test_tensor_bounds_are_what_black_and_white_become() -> None:
+def test_plane_bounds_are_what_black_and_white_become() -> None:
     spec = InputSpec(name="image", shape=(2, 1, 1), bounds=(-1.0, 3.0), mean=(0.5, 0.0), std=(0.5, 2.0))
     black_and_white = spec.from_pixels(np.array([0, 255], np.uint8).reshape(2, 1, 1, 1).repeat(2, axis=1))
 
-    low, high = spec.tensor_bounds()
+    low, high = spec.plane_bounds()
 
     np.testing.assert_allclose(low, [-3.0, -0.5], rtol=1e-6)
     np.testing.assert_allclose(high, [5.0, 1.5], rtol=1e-6)
@@ -153,8 +153,10 @@ def test_the_largest_finite_values_are_accepted() -> None:
         pytest.param({"bounds": (1.0, 1.0)}, id="bounds_meet"),
         pytest.param({"bounds": (1.0, 0.0)}, id="bounds_swapped"),
         pytest.param({"bounds": (0.0,)}, id="one_bound"),
-        pytest.param({"dtype": "float16"}, id="half_precision"),
-        pytest.param({"layout": "NHWC"}, id="channels_last"),
+        pytest.param({"dtype": "float64"}, id="double_precision"),
+        pytest.param({"dtype": "uint8"}, id="uint8_with_bounds_of_its_own"),
+        pytest.param({"layout": "CHWN"}, id="rows_last"),
+        pytest.param({"batch": 0}, id="no_rows"),
         pytest.param({"resize": "nearest"}, id="another_resize"),
         pytest.param({"name": None}, id="no_name"),
     ],

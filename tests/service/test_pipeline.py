@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from service.engine.pipeline import Answer, Pipeline, Request, Version, mixes_exactly
-from service.engine.session import Array, Float, OnnxSession, SessionError
+from service.engine.session import Array, OnnxSession, SessionError
 from tests.conftest import random_rows
 
 PLAIN = Version(0, None)
@@ -17,27 +17,27 @@ class Recorder:
         self.gain = np.float32(gain)
         self.runs: list[int] = []
 
-    def run(self, x: Float) -> list[Array]:
+    def run(self, x: Array) -> list[Array]:
         self.runs.append(len(x))
         return [x * self.gain]
 
 
 class Broken(Recorder):
-    def run(self, x: Float) -> list[Array]:
+    def run(self, x: Array) -> list[Array]:
         raise SessionError("broken")
 
 
 class Poisoned(Recorder):
     """Yields NaN for rows whose first value is negative."""
 
-    def run(self, x: Float) -> list[Array]:
+    def run(self, x: Array) -> list[Array]:
         result = x * self.gain
         result[x[:, 0, 0, 0] < 0] = np.nan
         return [result]
 
 
 class Reshaping(Recorder):
-    def run(self, x: Float) -> list[Array]:
+    def run(self, x: Array) -> list[Array]:
         return [x[:, :, :4]]
 
 
@@ -100,7 +100,7 @@ def test_the_tiny_model_gives_each_row_the_same_bits_in_any_batch(tiny_onnx) -> 
 
 def test_a_model_that_looks_at_its_neighbours_is_found_out() -> None:
     class Nosy(Recorder):
-        def run(self, x: Float) -> list[Array]:
+        def run(self, x: Array) -> list[Array]:
             return [x - x.mean(axis=0)]
 
     assert not mixes_exactly(Nosy(), random_rows(4))

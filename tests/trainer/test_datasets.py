@@ -117,7 +117,7 @@ def test_pictures_take_the_models_channels_and_size(spec: InputSpec, stored: tup
     dataset = load_dataset(folder, spec)
 
     assert dataset.images.shape == (2, *spec.shape)
-    np.testing.assert_allclose(dataset.images[0], spec.tensor_bounds()[1][0], atol=1e-5)
+    np.testing.assert_allclose(dataset.images[0], spec.plane_bounds()[1][0], atol=1e-5)
 
 
 @pytest.mark.parametrize("labels", [None, np.array([5, 6, 7, 8])], ids=["without labels", "with labels"])
@@ -137,7 +137,7 @@ X = pixels(3, 1, 8, 6)
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no x": ({"images": X}, "no array 'x'"),
-    "float64": ({"x": X.astype(np.float64)}, "images are float64; give uint8"),
+    "float64": ({"x": X.astype(np.float64)}, "takes float32, got float64"),
     "int64": ({"x": X.astype(np.int64)}, "images are int64; give uint8"),
     "pickled objects": ({"x": np.array([None, "a"], dtype=object)}, "without pickles"),
     "one picture alone": ({"x": pixels(8, 6)}, r"shape \(8, 6\)"),

@@ -109,7 +109,7 @@ def test_a_form_that_differs_is_not_exported(stage: Stage, tiny: Bundle[ModelMan
     content = to_onnx(corrector, tiny.manifest, method="homogenizer")
 
     with pytest.raises(ExportError, match=r"differ|not finite"):
-        check_parity(corrector, content, images())
+        check_parity(corrector, content, images(), tiny.manifest.input)
 
 
 def test_parity_gives_the_largest_difference(tiny: Bundle[ModelManifest]) -> None:
@@ -117,17 +117,17 @@ def test_parity_gives_the_largest_difference(tiny: Bundle[ModelManifest]) -> Non
     content = to_onnx(corrector, tiny.manifest, method="homogenizer")
 
     # Within the tolerance of 1e-4; one unit of float32 near 1 is 6e-8.
-    assert check_parity(corrector, content, images()) == pytest.approx(5e-5, abs=1.2e-7)
+    assert check_parity(corrector, content, images(), tiny.manifest.input) == pytest.approx(5e-5, abs=1.2e-7)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 def test_the_batch_size_is_free(count: int, corrector: Corrector, tiny: Bundle[ModelManifest]) -> None:
     content = to_onnx(corrector, tiny.manifest, method="homogenizer")
 
-    y = run_onnx(content, images(count))
+    y = run_onnx(content, images(count), tiny.manifest.input)
 
     assert y.shape == (count, *SHAPE)
-    assert check_parity(corrector, content, images(count)) < 1e-5  # values of order 1 in float32
+    assert check_parity(corrector, content, images(count), tiny.manifest.input) < 1e-5  # values of order 1 in float32
 
 
 @pytest.mark.parametrize("opset", [13, 15, 16, 20])
@@ -135,7 +135,7 @@ def test_other_operator_sets_compute_the_same(opset: int, corrector: Corrector, 
     content = to_onnx(corrector, tiny.manifest, method="homogenizer", opset=opset)
 
     assert onnx.load_model_from_string(content).opset_import[0].version == opset
-    assert check_parity(corrector, content, images()) < 1e-5  # as above
+    assert check_parity(corrector, content, images(), tiny.manifest.input) < 1e-5  # as above
 
 
 def test_the_graph_has_one_free_input_and_output_of_the_models_shape(
@@ -155,7 +155,7 @@ def test_the_graph_has_one_free_input_and_output_of_the_models_shape(
 def test_no_stage_exports_as_the_identity(tiny: Bundle[ModelManifest]) -> None:
     content = to_onnx(Corrector(), tiny.manifest, method="homogenizer")
 
-    np.testing.assert_array_equal(run_onnx(content, images()), images())
+    np.testing.assert_array_equal(run_onnx(content, images(), tiny.manifest.input), images())
     assert Corrector().size() == 0
 
 

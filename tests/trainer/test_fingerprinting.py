@@ -15,7 +15,8 @@ from service.contract.fingerprint import MISSING_IN_BATCHNORM, Fingerprint
 from service.contract.manifest import ModelManifest
 from service.contract.statistics import ImageMoments
 from trainer.datasets import Dataset
-from trainer.registration import Normalisation, read_input_spec, register
+from trainer.interface import Normalisation, read_input_spec
+from trainer.registration import register
 
 CLASSES = 4
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}

@@ -24,8 +24,9 @@ from service.contract.job import BATCH, CHAMPION, JOB, MODEL, OUTCOME, STAGED, J
 from service.contract.manifest import CorrectorManifest, ModelManifest
 from service.contract.verdict import Decision, ReasonCode, Verdict
 from service.engine.rehearsal import rehearse
+from trainer.interface import Normalisation, read_input_spec
 from trainer.plugins import UnknownMethod, known_methods
-from trainer.registration import Normalisation, read_input_spec, register
+from trainer.registration import register
 from trainer.run import adapt, frame_of
 from trainer.split import split
 

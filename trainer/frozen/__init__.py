@@ -14,7 +14,7 @@ from trainer.frozen.errors import (
 )
 from trainer.frozen.loading import load_frozen
 from trainer.frozen.module import FrozenModel
-from trainer.frozen.parity import check_parity
+from trainer.frozen.parity import check_parity, output_shapes
 from trainer.frozen.taps import batchnorm_statistics, find_taps
 
 __all__ = [
@@ -29,4 +29,5 @@ __all__ = [
     "check_parity",
     "find_taps",
     "load_frozen",
+    "output_shapes",
 ]

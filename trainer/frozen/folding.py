@@ -19,7 +19,7 @@ class Folded(NamedTuple):
     """A graph whose constant part is computed.
 
     Attributes:
-        constants: by tensor name, on the CPU, with no gradient.
+        constants: by tensor name, on the CPU, with no gradient, half precision widened.
         nodes: those that depend on the graph's input, in topological order.
     """
 
@@ -34,7 +34,7 @@ def fold(graph: Graph) -> Folded:
         UnsupportedOperator: a node of the constant part is not in the table; the others are not looked up here.
         UnsupportedModel: a node of the constant part cannot be computed.
     """
-    constants = {name: torch.from_numpy(array) for name, array in graph.initializers.items()}
+    constants = {name: operators.widened(torch.from_numpy(array)) for name, array in graph.initializers.items()}
     rest = []
     for node in graph.nodes:
         if not all(name in constants for name in node.inputs if name):

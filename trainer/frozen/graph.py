@@ -6,7 +6,7 @@ file: its nodes are in topological order, and all of its data was inside the byt
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -18,7 +18,12 @@ from google.protobuf.message import DecodeError
 from trainer.frozen.errors import UnsupportedModel
 from trainer.frozen.node import DEFAULT_DOMAINS, Node, decode_node, read_tensor
 
-INPUT_TYPES = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
+INPUT_TYPES = (
+    onnx.TensorProto.FLOAT,
+    onnx.TensorProto.FLOAT16,
+    onnx.TensorProto.DOUBLE,
+    onnx.TensorProto.UINT8,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +33,7 @@ class Graph:
     Attributes:
         input_name: the only input.
         input_shape: one entry per dimension, None where the file leaves it open; None altogether if the rank is open.
-        input_type: numpy type of the input, a floating one.
+        input_type: numpy type of the input, a floating one or uint8.
         outputs: names, the primary one first.
         nodes: in topological order.
         initializers: by tensor name.
@@ -65,8 +70,8 @@ def read_graph(model_bytes: bytes) -> Graph:
     """Read a whole model.
 
     Raises:
-        UnsupportedModel: malformed bytes, external data, not exactly one floating input, an opset that the installed
-            onnx does not know, a tensor that is used but never made, or a cycle.
+        UnsupportedModel: malformed bytes, external data, not exactly one input of INPUT_TYPES, an opset that the
+            installed onnx does not know, a tensor that is used but never made, or a cycle.
         UnsupportedOperator: never; operators are looked up by who computes the graph.
     """
     model = parse_proto(model_bytes)
@@ -75,8 +80,8 @@ def read_graph(model_bytes: bytes) -> Graph:
     for sparse in model.graph.sparse_initializer:
         raise UnsupportedModel(f"initializer {sparse.values.name!r} is sparse; export the model with dense weights")
     entry = _only_input(model.graph, initializers)
-    nodes = [decode_node(proto, opsets) for proto in model.graph.node]
     outputs = tuple(output.name for output in model.graph.output)
+    nodes = _without_unread_outputs([decode_node(proto, opsets) for proto in model.graph.node], outputs)
     return Graph(
         input_name=entry.name,
         input_shape=_declared_shape(entry.type.tensor_type),
@@ -85,6 +90,18 @@ def read_graph(model_bytes: bytes) -> Graph:
         nodes=sort_nodes(nodes, available={entry.name, *initializers}, outputs=outputs),
         initializers=initializers,
     )
+
+
+def _without_unread_outputs(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
+    """Drop further outputs that no one reads: older exporters name Dropout's mask and training-time statistics."""
+    read = {name for node in nodes for name in node.inputs}.union(outputs)
+    kept = []
+    for node in nodes:
+        names = [name if index == 0 or name in read else "" for index, name in enumerate(node.outputs)]
+        while names and not names[-1]:
+            names.pop()
+        kept.append(replace(node, outputs=tuple(names)))
+    return kept
 
 
 def sort_nodes(nodes: Sequence[Node], *, available: Collection[str], outputs: Sequence[str]) -> tuple[Node, ...]:
@@ -168,8 +185,8 @@ def _only_input(graph: onnx.GraphProto, initializers: Collection[str]) -> onnx.V
     kind = inputs[0].type.tensor_type.elem_type
     if kind not in INPUT_TYPES:
         raise UnsupportedModel(
-            f"input {inputs[0].name!r} has type {_type_name(kind)}, a gradient needs one of "
-            f"{[_type_name(allowed) for allowed in INPUT_TYPES]}; export without the integer preprocessing"
+            f"input {inputs[0].name!r} has type {_type_name(kind)}, a frozen model takes one of "
+            f"{[_type_name(allowed) for allowed in INPUT_TYPES]}; export it with one of these"
         )
     entry: onnx.ValueInfoProto = inputs[0]
     return entry

@@ -6,7 +6,7 @@ import numpy as np
 
 from trainer.frozen.graph import read_graph
 from trainer.frozen.module import FrozenModel
-from trainer.frozen.parity import check_parity, random_inputs
+from trainer.frozen.parity import check_parity, random_inputs, tolerance_of
 
 
 def load_frozen(
@@ -14,7 +14,7 @@ def load_frozen(
     *,
     taps: Sequence[str] = (),
     parity_inputs: np.ndarray | None = None,
-    tolerance: float = 1e-4,
+    tolerance: float | None = None,
 ) -> FrozenModel:
     """Read a model and compare it with onnxruntime before anyone relies on it.
 
@@ -22,7 +22,8 @@ def load_frozen(
         model_bytes: content of one .onnx file with all its data inside.
         taps: tensors inside the graph to give out beside the outputs; see `find_taps`.
         parity_inputs: a batch of the input's shape and type; 3 seeded random rows by default.
-        tolerance: largest max|a - b| / max(1e-6, max|b|) allowed for any output or tap, b from onnxruntime.
+        tolerance: largest max|a - b| / max(1e-6, max|b|) allowed for any output or tap, b from onnxruntime; by
+            default what the file's precision allows, see `parity.tolerance_of`.
 
     Raises:
         UnsupportedModel: the file cannot be read, or onnxruntime does not run it.
@@ -34,5 +35,5 @@ def load_frozen(
     graph = read_graph(model_bytes)
     model = FrozenModel(graph, taps)
     inputs = random_inputs(model, graph.input_type) if parity_inputs is None else parity_inputs
-    check_parity(model, model_bytes, inputs, tolerance)
+    check_parity(model, model_bytes, inputs, tolerance_of(graph) if tolerance is None else tolerance)
     return model

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
+import torch
 from torch import Tensor, nn
 
 from trainer.frozen import operators
@@ -33,7 +34,8 @@ class FrozenModel(nn.Module):
     """The differentiable reading of one ONNX graph; made by `load_frozen`, which also checks it.
 
     It is in inference mode for ever, has no parameters, and gives the gradient to its input only. Floating weights are
-    buffers, so `.to(device)` and `.double()` work; integer ones hold shapes and indices and stay on the CPU.
+    buffers, so `.to(device)` and `.double()` work; integer ones hold shapes and indices and stay on the CPU. Where the
+    file takes uint8 or float16, it takes floating tensors that hold such values, too: a gradient needs them.
 
     Attributes:
         input_name: name of the input tensor.
@@ -104,7 +106,7 @@ class FrozenModel(nn.Module):
         if plan is None:
             plan = self._plans[targets] = self._plan(targets)
         values = {name: self._constant(name) for name in plan.constants}
-        values[self.input_name] = x
+        values[self.input_name] = x.float() if x.dtype in (torch.uint8, torch.float16) else x
         for step in plan.steps:
             inputs = [values[name] if name else None for name in step.node.inputs]
             values.update(operators.run(step.node, step.kernel, inputs))

@@ -23,7 +23,8 @@ from torch.nn import functional
 
 from service.contract.bundle import write_bundle
 from trainer.datasets import Dataset, load_dataset
-from trainer.registration import Normalisation, read_input_spec, register
+from trainer.interface import Normalisation, read_input_spec
+from trainer.registration import register
 
 NAME = "digits"
 OPSET = 18

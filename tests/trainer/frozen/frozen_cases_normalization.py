@@ -75,6 +75,7 @@ ATTENTION = [
     Case("Attention", "shared-heads", (2, 4, 5, 4), (X, normal(*HEADS), normal(*HEADS, seed=4))),
     Case("Attention", "added-mask", HEADS, (X, X, X, normal(5, 5))),
     Case("Attention", "boolean-mask", HEADS, (X, X, X, CAUSE)),
+    Case("Attention", "blind-query", HEADS, (X, X, X, CAUSE & (np.arange(5) > 1)[:, None])),
     Case("Attention", "causal", HEADS, (X, X, X), {"is_causal": 1}),
 ]
 

@@ -78,10 +78,10 @@ REFUSED_MODELS = {
     "integer-input": (
         to_bytes(
             build_model(
-                [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)], shape=[1], input_type=TensorProto.UINT8
+                [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)], shape=[1], input_type=TensorProto.INT64
             )
         ),
-        "'x' has type UINT8",
+        "'x' has type INT64",
     ),
     "opset-of-tomorrow": (
         _changed(lambda m: setattr(m.opset_import[0], "version", 999)),

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainer.frozen import load_frozen
+from trainer.frozen.errors import UnsupportedOperator
 from trainer.frozen.graph import read_graph
 from trainer.frozen.module import FrozenModel
 
@@ -310,3 +311,14 @@ def test_weights_of_a_computed_choice_are_told_apart() -> None:
 
     np.testing.assert_array_equal(flat * second, frozen(torch.from_numpy(flat)).numpy())
     np.testing.assert_array_equal(tall * first, frozen(torch.from_numpy(tall)).numpy())
+
+
+def test_sequence_of_different_shapes_is_refused_by_name() -> None:
+    text = """<ir_version: 10, opset_import: ["" : 17]>
+        graph (float[n,5] x) => (float[n,2] y) <int64 two = {2}, int64 zero = {0}> {
+            parts = SplitToSequence <axis = 1> (x, two)
+            y = SequenceAt (parts, zero)
+        }"""
+
+    with pytest.raises(UnsupportedOperator, match=r"SplitToSequence.*one shape"):
+        load_frozen(to_bytes(onnx.parser.parse_model(text)), parity_inputs=_picture((3, 5)))

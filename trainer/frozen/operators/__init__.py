@@ -4,7 +4,8 @@ A new operator is one decorated function in a module of this folder; every modul
 is edited, and a test demands a case for it. The function is a *binder*: it gets the node once, when the model is
 loaded, reads and judges the attributes, and returns a *kernel*, which gets the node's inputs in their order (None for
 an optional one left out) at each call. Kernels are in inference mode, never write to their inputs, give the gradient to
-tensors that require it, and keep integer tensors, which hold shapes and indices, on the CPU.
+tensors that require it, and keep integer tensors, which hold shapes and indices, on the CPU. Half precision is computed
+in single precision: on a CPU that is faster, and a gradient survives it.
 
 `versions` are since-versions of the schema whose meaning the function implements, not opsets: Relu of opset 17 is 14.
 """
@@ -13,6 +14,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
 
 from trainer.frozen.node import Node
@@ -76,14 +78,19 @@ def bind(node: Node) -> Kernel:
 
 
 def run(node: Node, kernel: Kernel, inputs: Sequence[Tensor | None]) -> dict[str, Tensor]:
-    """The node's outputs by name; whatever a kernel raises gets a note that says at which node."""
+    """The node's outputs by name, widened; whatever a kernel raises gets a note that says at which node."""
     try:
         result = kernel(*inputs)
     except Exception as error:
         error.add_note(f"while computing {node.label}")
         raise
     results = result if isinstance(result, tuple) else (result,)
-    return dict(zip(node.outputs, results, strict=False))
+    return {name: widened(value) for name, value in zip(node.outputs, results, strict=False)}
+
+
+def widened(value: Tensor) -> Tensor:
+    """Half precision as single precision, anything else as it is."""
+    return value.float() if value.dtype == torch.float16 else value
 
 
 for _module in pkgutil.iter_modules(__path__):
