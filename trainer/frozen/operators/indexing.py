@@ -59,6 +59,9 @@ def gather(node: Node) -> Kernel:
 
     def apply(x: Tensor, indices: Tensor) -> Tensor:
         at = axis % x.dim()
+        if indices.dim() == 0:
+            # A view: exporters take query, key and value apart this way, and every size out of a shape.
+            return x.select(at, int(indices))
         rows = x.index_select(at, _from_front(indices, x.shape[at], x).reshape(-1))
         return rows.reshape(x.shape[:at] + indices.shape + x.shape[at + 1 :])
 
