@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from foreoptic.following import progress_bar
 from foreoptic.locate import open_home
 from foreoptic.show import fail
 from service import catalog
@@ -41,7 +42,17 @@ def register_file(
         spec = read_input_spec(content, normalisation, layout=stated.layout, size=size)
         dataset = load_dataset(source, spec, part=part) if source is not None else None
         names = labels if labels is not None or dataset is None else dataset.names
-        bundle = register(content, name=name, spec=spec, source=dataset, labels=names, card=None, scores=stated.scores)
+        with progress_bar() as advance:
+            bundle = register(
+                content,
+                name=name,
+                spec=spec,
+                source=dataset,
+                labels=names,
+                card=None,
+                scores=stated.scores,
+                done=lambda share: advance(share, "fingerprint"),
+            )
         database, store = open_home(settings)
         catalog.install(bundle, database, store)
         database.close()

@@ -93,15 +93,16 @@ def read_graph(model_bytes: bytes) -> Graph:
 
 
 def _without_unread_outputs(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
-    """Drop further outputs that no one reads: older exporters name Dropout's mask and training-time statistics."""
+    """Blank further outputs that no one reads: older exporters name Dropout's mask and training-time statistics.
+
+    They keep their places: how many parts Split makes is told by how many outputs it has.
+    """
     read = {name for node in nodes for name in node.inputs}.union(outputs)
-    kept = []
-    for node in nodes:
-        names = [name if index == 0 or name in read else "" for index, name in enumerate(node.outputs)]
-        while names and not names[-1]:
-            names.pop()
-        kept.append(replace(node, outputs=tuple(names)))
-    return kept
+
+    def named(node: Node) -> tuple[str, ...]:
+        return tuple(name if index == 0 or name in read else "" for index, name in enumerate(node.outputs))
+
+    return [replace(node, outputs=named(node)) for node in nodes]
 
 
 def sort_nodes(nodes: Sequence[Node], *, available: Collection[str], outputs: Sequence[str]) -> tuple[Node, ...]:

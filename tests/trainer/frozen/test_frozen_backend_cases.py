@@ -30,7 +30,7 @@ FLOATING = (np.float32, np.float64, np.float16)
 UNSIGNED = "add|sub|div|mod|max|min|less|greater"
 REFUSED = {
     r"bf16|bfloat16|BFLOAT16": "numpy has no bfloat16",
-    r"(?i)float8|e4m3fn|float4|_u?int[24](_|$)": "numpy has no floats and integers of so few bits",
+    r"(?i)float8|e4m3fn|e5m2|float4|_u?int[24](_|$)": "numpy has no floats and integers of so few bits",
     rf"_({UNSIGNED})(_equal)?_uint(16|32|64)|bitwise_not_3d": "torch lacks wide unsigned integers here",
     r"string": "text is no number",
     r"training": "a frozen model is in inference mode",
@@ -42,7 +42,6 @@ REFUSED = {
 """Parts of the names of cases that ask for what is not computed, and why it is not."""
 
 NOT_RUN = {
-    r"FLOAT8E5M2(?!FNUZ)|linear_e5m2": "numpy counts this type among the floats and torch does not take it",
     r"split_to_sequence": "a sequence of tensors is no output of a frozen model",
     r"resize_downsample_scales_\w+_align_corners": "onnxruntime, which is right here, puts corners elsewhere than onnx",
 }

@@ -13,14 +13,21 @@ from trainer.frozen.operators import Kernel, operator, plain
 from trainer.frozen.operators.devices import together
 
 
+def _backward_places(cut: slice, size: int) -> list[int]:
+    """From start down to before end; unlike numpy's, a start before the first element means the first."""
+    start, end = (place + size if place < 0 else place for place in (cut.start, cut.stop))
+    first = max(min(start, size - 1), 0)
+    return list(range(first, max(min(end, size - 1), -1), cut.step)) if size else []
+
+
 def _slice(x: Tensor, cuts: dict[int, slice]) -> Tensor:
-    """Numpy's slicing, which is ONNX's; torch itself has no negative steps."""
+    """Numpy's slicing, which is ONNX's unless it goes backwards; torch itself has no negative steps."""
     forward = [cuts.get(axis, slice(None)) for axis in range(x.dim())]
     for axis, cut in cuts.items():
         if cut.step is not None and cut.step < 0:
             forward[axis] = slice(None)
-            picks = list(range(*cut.indices(x.shape[axis])))
-            x = x.index_select(axis, torch.tensor(picks, dtype=torch.int64, device=x.device))
+            picks = torch.tensor(_backward_places(cut, x.shape[axis]), dtype=torch.int64, device=x.device)
+            x = x.index_select(axis, picks)
     return x[tuple(forward)]
 
 
