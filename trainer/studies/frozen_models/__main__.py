@@ -1,6 +1,6 @@
 """Measures what can be read and writes the tables of the page.
 
-    python -m trainer.studies.frozen_models             # everything, then the page; about ten minutes
+    python -m trainer.studies.frozen_models             # 300 files, then the page; about eight minutes
     python -m trainer.studies.frozen_models --quick     # each architecture once per exporter, page untouched
     python -m trainer.studies.frozen_models --operators # only the page's table of operators, at once
 

@@ -60,9 +60,14 @@ def _line(group: _Group, members: Sequence[Reading]) -> str:
     opsets = _spans(sorted({member.way.opset for member in members}))
     axes = "; ".join(text for axes, text in AXES.items() if axes in {member.way.axes for member in members})
     taps = ", ".join(str(count) for count in sorted({member.taps for member in members}))
-    parity, gradient = (max(getattr(member, name) for member in members) for name in ("parity", "gradient"))
-    cells = (group.architecture, group.exporter, opsets, axes, group.norms, taps, f"{parity:.0e}", f"{gradient:.0e}")
+    parity, gradient = (_worst(getattr(member, name) for member in members) for name in ("parity", "gradient"))
+    cells = (group.architecture, group.exporter, opsets, axes, group.norms, taps, parity, gradient)
     return f"| {' | '.join(cells)} |"
+
+
+def _worst(differences: Iterable[float]) -> str:
+    worst = max(differences)
+    return f"{worst:.0e}" if worst else "0"
 
 
 def _norms(reading: Reading) -> str:
