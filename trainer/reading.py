@@ -5,7 +5,7 @@ rows. What stands between lies here, with a gradient all the way; the service do
 `InputSpec.to_tensor` and `service.engine.fixed_rows`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from math import ceil
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from service.contract.input_spec import InputSpec
-from trainer.frozen import FrozenModel, load_frozen
+from trainer.frozen import FrozenModel, channels_last_taps, load_frozen
 
 Named = dict[str, Tensor]
 EXAMPLES = 3
@@ -27,16 +27,24 @@ class Reading(nn.Module):
         taps: names of the tensors inside that it was loaded with.
     """
 
-    def __init__(self, frozen: FrozenModel, spec: InputSpec, *, scores: str) -> None:
-        """Read `frozen` as `spec` says; `scores` names the output with the class scores."""
+    def __init__(
+        self, frozen: FrozenModel, spec: InputSpec, *, scores: str, channels_last: Collection[str] = ()
+    ) -> None:
+        """Read `frozen` as `spec` says.
+
+        Args:
+            scores: the output with the class scores.
+            channels_last: taps (n, ..., C); they come out as (n, C, ...) like all others.
+        """
         super().__init__()
         self.frozen = frozen
         self.taps = frozen.taps
         self._spec = spec
         self._scores = scores
+        self._channels_last = frozenset(channels_last)
 
     def scores_and_taps(self, planes: Tensor) -> tuple[Tensor, Named]:
-        """Class scores (n, classes) and every tap (n, C, H, W), by name."""
+        """Class scores (n, classes) and every tap (n, C, ...), by name."""
 
         def compute(x: Tensor) -> Named:
             outputs, taps = self.frozen.forward_with_taps(x)
@@ -53,10 +61,12 @@ class Reading(nn.Module):
         x = held_as(planes, self._spec.dtype)
         x = x if self._spec.layout == "NCHW" else x.permute(0, 2, 3, 1)
         if self._spec.batch is None:
-            return compute(x)
-        # vmap computes all groups at once, each as the file wants it: sizes that its exporter wrote down stay right.
-        groups = _groups(x, self._spec.batch)
-        return {name: value.flatten(0, 1)[: len(x)] for name, value in torch.vmap(compute)(groups).items()}
+            values = compute(x)
+        else:
+            # vmap computes all groups at once, each as the file wants it: sizes that its exporter wrote stay right.
+            mapped = torch.vmap(compute)(_groups(x, self._spec.batch))
+            values = {name: value.flatten(0, 1)[: len(x)] for name, value in mapped.items()}
+        return {name: value.movedim(-1, 1) if name in self._channels_last else value for name, value in values.items()}
 
 
 def held_as(planes: Tensor, dtype: str) -> Tensor:
@@ -93,4 +103,5 @@ def read_model(
         FrozenError: the graph cannot be read as a differentiable module, or does not agree with onnxruntime.
     """
     inputs = spec.to_tensor(rows_of(example, spec.batch or EXAMPLES))
-    return Reading(load_frozen(content, taps=taps, parity_inputs=inputs), spec, scores=scores)
+    frozen = load_frozen(content, taps=taps, parity_inputs=inputs)
+    return Reading(frozen, spec, scores=scores, channels_last=channels_last_taps(content))

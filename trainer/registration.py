@@ -33,7 +33,8 @@ def choose_taps(names: tuple[str, ...], channels: dict[str, int]) -> tuple[Tap, 
     """
     if len(names) < FEWEST_TAPS:
         raise RegistrationError(
-            f"the model has {len(names)} convolution outputs to compare statistics at; {FEWEST_TAPS} are needed"
+            f"the model has {len(names)} tensors to compare statistics at, outputs of convolutions, inputs of "
+            f"BatchNormalization nodes or outputs of linear layers; {FEWEST_TAPS} are needed"
         )
     last = len(names) - 1
     return tuple(
@@ -79,8 +80,10 @@ def register(
     name_of_scores = choose_scores(_output_shapes(content, spec), wanted=scores)
     reading = read_model(content, spec, taps=names, scores=name_of_scores, example=example)
     output, channels = _look(reading, name_of_scores, example)
+    if len(channels) < len(names):
+        reading = read_model(content, spec, taps=tuple(channels), scores=name_of_scores, example=example)
     _check_labels(source, output.classes)
-    taps = choose_taps(names, channels)
+    taps = choose_taps(tuple(channels), channels)
     sha256 = sha256_hex(content)
     fingerprint = (
         from_batchnorm(statistics, taps, frozen_sha256=sha256)
@@ -124,12 +127,15 @@ def _output_shapes(content: bytes, spec: InputSpec) -> dict[str, tuple[int, ...]
 
 
 def _look(reading: Reading, name: str, example: np.ndarray) -> tuple[OutputSpec, dict[str, int]]:
-    """The class scores, and the channels of each tap; also shows that the reading takes any number of rows."""
+    """The class scores, and the channels of each tap that tells its rows apart: some mix them, as windows of Swin do.
+
+    Also shows that the reading takes any number of rows.
+    """
     with torch.no_grad():
         scores, taps = reading.scores_and_taps(torch.from_numpy(rows_of(example, ROWS_TRIED)))
     kind = "probabilities" if _are_probabilities(scores) else "logits"
     spec = OutputSpec.model_validate({"name": name, "classes": scores.shape[1], "scores": kind})
-    return spec, {tap: value.shape[1] for tap, value in taps.items()}
+    return spec, {tap: value.shape[1] for tap, value in taps.items() if value.dim() > 1 and len(value) == ROWS_TRIED}
 
 
 def _are_probabilities(scores: torch.Tensor) -> bool:

@@ -115,7 +115,7 @@ def test_every_third_tap_from_the_end_is_reserved_and_never_the_first(pattern: s
 def test_too_few_taps_are_refused(count: int) -> None:
     names = tuple(f"t{index}" for index in range(count))
 
-    with pytest.raises(RegistrationError, match=f"{count} convolution outputs.*3 are needed"):
+    with pytest.raises(RegistrationError, match=f"has {count} tensors to compare.*3 are needed"):
         choose_taps(names, dict.fromkeys(names, 1))
 
 
@@ -235,8 +235,8 @@ def test_a_weight_that_is_listed_as_an_input_is_none(tiny_onnx: bytes) -> None:
         pytest.param(
             without_normalisation(0, 1, 2), None, "no BatchNormalization.*--source", id="no statistics at all"
         ),
-        pytest.param(without_normalisation(1), None, "2 convolution outputs", id="two normalisations and no images"),
-        pytest.param(two_convolutions, images(), "2 convolution outputs", id="two convolutions"),
+        pytest.param(without_normalisation(1), None, "has 2 tensors to compare", id="two normalisations and no images"),
+        pytest.param(two_convolutions, images(), "has 2 tensors to compare", id="two convolutions"),
         pytest.param(lambda model: None, images(127), "127 source images.*at least 128", id="too few images"),
         pytest.param(ends_at("relu2"), None, r"no output is \(n, classes\).*'relu2' \(3, 8, 8, 8\)", id="an image"),
     ],

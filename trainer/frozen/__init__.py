@@ -15,7 +15,7 @@ from trainer.frozen.errors import (
 from trainer.frozen.loading import load_frozen
 from trainer.frozen.module import FrozenModel
 from trainer.frozen.parity import check_parity, output_shapes
-from trainer.frozen.taps import batchnorm_statistics, find_taps
+from trainer.frozen.taps import batchnorm_statistics, channels_last_taps, find_taps
 
 __all__ = [
     "FrozenError",
@@ -26,6 +26,7 @@ __all__ = [
     "UnsupportedModel",
     "UnsupportedOperator",
     "batchnorm_statistics",
+    "channels_last_taps",
     "check_parity",
     "find_taps",
     "load_frozen",

@@ -1,6 +1,6 @@
 """A frozen model as a torch module: differentiable in its input, constant in everything else, with named taps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Self
 
 import torch
@@ -13,6 +13,7 @@ from trainer.frozen.fusing import fuse
 from trainer.frozen.graph import Graph, ancestors, last_uses
 from trainer.frozen.node import Node
 from trainer.frozen.operators import Kernel
+from trainer.frozen.sizes import size_nodes
 
 
 class Step(NamedTuple):
@@ -24,10 +25,22 @@ class Step(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What to compute for some targets, and nothing else."""
+    """What to compute for some targets, and nothing else; `sizes` are results that inputs of one shape share."""
 
     steps: tuple[Step, ...]
     constants: tuple[str, ...]
+    sizes: tuple[str, ...]
+
+
+class Known(NamedTuple):
+    """What remains for inputs of a shape that was seen before: the sizes are there."""
+
+    plan: Plan
+    sizes: dict[str, Tensor]
+
+
+SHAPES_KEPT = 16
+"""Shapes of inputs whose sizes are kept; a fit has a handful."""
 
 
 class FrozenModel(nn.Module):
@@ -68,7 +81,9 @@ class FrozenModel(nn.Module):
         folded = fold(graph)
         fused = fuse(folded.nodes, folded.constants, keep={*self.outputs, *self.taps})
         self._nodes, self._kernels = fused.nodes, {**kernels, **fused.kernels}
+        self._sizes = size_nodes(self._nodes, self.input_name)
         self._plans: dict[tuple[str, ...], Plan] = {}
+        self._known: dict[tuple[object, ...], Known] = {}
         self._fixed = {name: value for name, value in folded.constants.items() if not value.is_floating_point()}
         self._buffer_names = {name: f"weight_{i}" for i, name in enumerate(folded.constants) if name not in self._fixed}
         for name, buffer_name in self._buffer_names.items():
@@ -102,11 +117,25 @@ class FrozenModel(nn.Module):
 
     def _compute(self, x: Tensor, targets: tuple[str, ...]) -> dict[str, Tensor]:
         self._check_shape(x)
+        x = x.float() if x.dtype in (torch.uint8, torch.float16) else x
+        key = (targets, tuple(x.shape), x.dtype, x.device)
+        known = self._known.get(key)
+        if known is not None:
+            return self._follow(known.plan, x, targets, known.sizes)
         plan = self._plans.get(targets)
         if plan is None:
-            plan = self._plans[targets] = self._plan(targets)
+            plan = self._plans[targets] = self._plan(targets, self._nodes)
+        values = self._follow(plan, x, (*targets, *plan.sizes), {})
+        if plan.sizes:
+            self._remember(key, targets, {name: values[name] for name in plan.sizes})
+        return {name: values[name] for name in targets}
+
+    def _follow(
+        self, plan: Plan, x: Tensor, targets: tuple[str, ...], sizes: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
         values = {name: self._constant(name) for name in plan.constants}
-        values[self.input_name] = x.float() if x.dtype in (torch.uint8, torch.float16) else x
+        values.update(sizes)
+        values[self.input_name] = x
         for step in plan.steps:
             inputs = [values[name] if name else None for name in step.node.inputs]
             values.update(operators.run(step.node, step.kernel, inputs))
@@ -116,12 +145,22 @@ class FrozenModel(nn.Module):
                 del values[name]
         return {name: values[name] for name in targets}
 
-    def _plan(self, targets: tuple[str, ...]) -> Plan:
-        nodes = ancestors(self._nodes, targets)
-        drops = last_uses(nodes, keep=targets)
+    def _remember(self, key: tuple[object, ...], targets: tuple[str, ...], sizes: dict[str, Tensor]) -> None:
+        rest = [node for node in self._nodes if node not in self._sizes]
+        while len(self._known) >= SHAPES_KEPT:
+            del self._known[next(iter(self._known))]
+        self._known[key] = Known(self._plan(targets, rest), sizes)
+
+    def _plan(self, targets: tuple[str, ...], among: Sequence[Node]) -> Plan:
+        nodes = ancestors(among, targets)
+        content = [node for node in nodes if node not in self._sizes]
+        wanted = {name for node in content for name in node.inputs}.union(targets)
+        sizes = tuple(name for node in nodes if node in self._sizes for name in node.outputs if name and name in wanted)
+        drops = last_uses(nodes, keep=(*targets, *sizes))
         steps = tuple(Step(node, self._kernels[node], drop) for node, drop in zip(nodes, drops, strict=True))
         read = dict.fromkeys([name for node in nodes for name in node.inputs] + list(targets))
-        return Plan(steps, tuple(name for name in read if name in self._fixed or name in self._buffer_names))
+        constants = tuple(name for name in read if name in self._fixed or name in self._buffer_names)
+        return Plan(steps, constants, sizes)
 
     def _constant(self, name: str) -> Tensor:
         # The buffers' own dictionary: attribute look-up on a module costs as much as a small kernel.

@@ -10,6 +10,9 @@ from trainer.frozen.node import Node
 
 WEIGHT_INPUT = {"Conv": 1, "QLinearConv": 3}
 """Convolutions, and where among their inputs the weight is."""
+FEWEST_MAPS = 3
+"""A network with fewer feature maps than that is taken for a transformer, and its linear layers are taps, too."""
+TRANSPARENT = ("QuantizeLinear", "DequantizeLinear", "Identity")
 
 Readers = dict[str, list[Node]]
 """The nodes that read a tensor, by the tensor's name."""
@@ -19,13 +22,24 @@ def find_taps(model_bytes: bytes) -> tuple[str, ...]:
     """The default taps: the raw output (N, C, H, W) of every 2-D convolution, in topological order.
 
     Of a convolution that is quantized as a whole (QLinearConv) these are whole numbers, the output in quanta.
-    Where BatchNormalization survived the export these are its inputs: if the exporter wrote the convolution's bias as
-    an Add of its own before it, the tap is the sum.
+    Where BatchNormalization survived the export its inputs are taps: between a convolution and it may stand a bias
+    that the exporter wrote as an Add, or a rounding; or a sum or a concatenation is what it reads.
+    Where there are fewer than FEWEST_MAPS of these, the outputs (N, ..., C) of the linear layers are taps, too.
 
     Raises:
         UnsupportedModel: see `read_graph`.
     """
-    return _taps(read_graph(model_bytes))
+    graph = read_graph(model_bytes)
+    maps = _maps(graph)
+    linear = _linear(graph) if len(maps) < FEWEST_MAPS else frozenset()
+    made = (name for node in graph.nodes for name in node.outputs)
+    return tuple(name for name in made if name in linear or name in maps)
+
+
+def channels_last_taps(model_bytes: bytes) -> frozenset[str]:
+    """Those of the default taps whose last axis holds the channels, whatever their rank. Raises UnsupportedModel."""
+    graph = read_graph(model_bytes)
+    return _linear(graph) - set(_maps(graph))
 
 
 def batchnorm_statistics(model_bytes: bytes) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -41,7 +55,7 @@ def batchnorm_statistics(model_bytes: bytes) -> dict[str, tuple[np.ndarray, np.n
     graph = read_graph(model_bytes)
     readers, constants = _readers(graph), fold(graph).constants
     statistics = {}
-    for tap in _taps(graph):
+    for tap in _maps(graph):
         norm = _normalization_of(tap, readers)
         if norm is not None and all(name in constants for name in norm.inputs[3:5]):
             mean, var = (constants[name].numpy().astype(np.float64) for name in norm.inputs[3:5])
@@ -49,12 +63,25 @@ def batchnorm_statistics(model_bytes: bytes) -> dict[str, tuple[np.ndarray, np.n
     return statistics
 
 
-def _taps(graph: Graph) -> tuple[str, ...]:
+def _maps(graph: Graph) -> tuple[str, ...]:
+    """Outputs of convolutions, and what normalisations read, in topological order; channels are the second axis."""
     readers, constants = _readers(graph), _constant_names(graph)
-    return tuple(
+    convolved = [
         _before_normalization(node.outputs[0], readers, constants)
         for node in graph.nodes
         if node.operator in WEIGHT_INPUT and not node.domain and _spatial_axes(node, graph) == 2
+    ]
+    normalized = [node.inputs[0] for node in graph.nodes if node.operator == "BatchNormalization" and not node.domain]
+    wanted = {*convolved, *normalized} - constants - {graph.input_name}
+    return tuple(name for node in graph.nodes for name in node.outputs if name in wanted)
+
+
+def _linear(graph: Graph) -> frozenset[str]:
+    """Outputs of products with stored weights."""
+    constants = _constant_names(graph)
+    products = (node for node in graph.nodes if node.operator == "MatMul" and not node.domain)
+    return frozenset(
+        node.outputs[0] for node in products if node.inputs[1] in constants and node.inputs[0] not in constants
     )
 
 
@@ -81,13 +108,19 @@ def _constant_names(graph: Graph) -> set[str]:
 
 
 def _before_normalization(convolved: str, readers: Readers, constants: set[str]) -> str:
-    """The convolution's output, or its sum with a bias if that is what a BatchNormalization reads."""
-    following = readers[convolved]
-    if len(following) == 1 and following[0].operator == "Add":
-        total, operands = following[0].outputs[0], set(following[0].inputs)
-        if constants.issuperset(operands - {convolved}) and _normalization_of(total, readers) is not None:
-            return total
-    return convolved
+    """The convolution's output, or what a BatchNormalization reads of it behind its bias and roundings."""
+    tensor = convolved
+    while _normalization_of(tensor, readers) is None:
+        following = readers[tensor]
+        if len(following) != 1 or not _passes_on(following[0], tensor, constants):
+            return convolved
+        tensor = following[0].outputs[0]
+    return tensor
+
+
+def _passes_on(node: Node, tensor: str, constants: set[str]) -> bool:
+    adds_bias = node.operator == "Add" and constants.issuperset({*node.inputs} - {tensor})
+    return adds_bias or (node.operator in TRANSPARENT and node.inputs[0] == tensor)
 
 
 def _spatial_axes(node: Node, graph: Graph) -> int:

@@ -43,7 +43,7 @@ def test_convolution_without_normalization_is_tapped_raw() -> None:
     assert batchnorm_statistics(model_bytes) == {}
 
 
-def test_sum_of_two_convolutions_is_no_bias() -> None:
+def test_a_sum_that_a_normalization_reads_is_a_tap_of_its_own() -> None:
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["c1"]),
         helper.make_node("Conv", ["x", "w"], ["c2"]),
@@ -52,7 +52,7 @@ def test_sum_of_two_convolutions_is_no_bias() -> None:
     ]
     weights = {"w": np.ones((2, 3, 1, 1), np.float32), "one": np.ones(2, np.float32)}
 
-    assert find_taps(to_bytes(build_model(nodes, shape=("n", 3, 4, 4), initializers=weights))) == ("c1", "c2")
+    assert find_taps(to_bytes(build_model(nodes, shape=("n", 3, 4, 4), initializers=weights))) == ("c1", "c2", "s")
 
 
 def test_convolution_over_one_axis_is_no_tap() -> None:
