@@ -4,7 +4,8 @@ onnxruntime is what will serve the file, so it is right by definition: a gradien
 from it would fit a corrector to another model.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -20,6 +21,13 @@ SMALLEST_SCALE = 1e-6
 SINGLE_TOLERANCE = 1e-4
 HALF_TOLERANCE = 2e-2
 """Half precision has 11 bits; a few dozen layers that round in other places differ by some of their last ones."""
+
+
+class Difference(NamedTuple):
+    """`relative_error` of one tensor, infinite where shapes or types differ, as the detail then says."""
+
+    error: float
+    detail: str
 
 
 def relative_error(got: np.ndarray, expected: np.ndarray) -> float:
@@ -61,28 +69,35 @@ def random_inputs(model: FrozenModel, dtype: np.dtype) -> np.ndarray:
     return draw.integers(0, 256, sizes, np.uint8) if dtype == np.uint8 else draw.standard_normal(sizes).astype(dtype)
 
 
-def output_shapes(model_bytes: bytes, inputs: np.ndarray) -> dict[str, tuple[int, ...]]:
+def output_shapes(
+    model_bytes: bytes, inputs: np.ndarray, names: Sequence[str] | None = None
+) -> dict[str, tuple[int, ...]]:
     """The shape of every output for one batch, by name in the file's order, as onnxruntime computes it.
+
+    Args:
+        names: of other tensors, made by nodes, to ask for instead.
 
     Raises:
         UnsupportedModel: see `read_graph`; or onnxruntime does not run the file on the batch.
     """
     graph = read_graph(model_bytes)
-    values = _runtime_values(model_bytes, graph.input_name, inputs, graph.outputs)
+    values = _runtime_values(model_bytes, graph.input_name, inputs, graph.outputs if names is None else tuple(names))
     return {name: value.shape for name, value in values.items()}
 
 
-def check_parity(model: FrozenModel, model_bytes: bytes, inputs: np.ndarray, tolerance: float) -> None:
-    """Compare every output and every tap on one batch.
+def differences(model: FrozenModel, model_bytes: bytes, inputs: np.ndarray) -> dict[str, Difference]:
+    """How far every tap and every output is from onnxruntime's on one batch.
 
     Args:
         model: the reading; it may lie on any device.
         model_bytes: the file that it was read from.
         inputs: of the file's input shape and type.
-        tolerance: largest `relative_error` allowed for any tensor.
+
+    Returns:
+        By name, in graph order and taps first: where one differs, every output behind it differs too, and only the
+        first says where to look.
 
     Raises:
-        ParityError: naming the first tensor, in graph order, that is beyond the tolerance or has another shape or type.
         UnsupportedModel: onnxruntime or torch does not run the file on the batch.
         InputMismatch: the batch does not have the declared shape.
     """
@@ -98,18 +113,29 @@ def check_parity(model: FrozenModel, model_bytes: bytes, inputs: np.ndarray, tol
             f"({'; '.join(getattr(error, '__notes__', []))})"
         ) from error
     got = {name: value.cpu().numpy() for name, value in {**outputs, **taps}.items()}
-    # Taps first: where one differs, every output behind it differs too, and only the first says where to look.
-    for name in (*model.taps, *model.outputs):
-        _compare(name, got[name], expected[name], tolerance)
+    return {name: _difference(got[name], expected[name]) for name in (*model.taps, *model.outputs)}
 
 
-def _compare(name: str, got: np.ndarray, expected: np.ndarray, tolerance: float) -> None:
+def check_parity(model: FrozenModel, model_bytes: bytes, inputs: np.ndarray, tolerance: float) -> None:
+    """Compare every output and every tap on one batch; see `differences`.
+
+    Args:
+        tolerance: largest `relative_error` allowed for any tensor.
+
+    Raises:
+        ParityError: naming the first tensor, in graph order, that is beyond the tolerance or has another shape or type.
+        UnsupportedModel, InputMismatch: as `differences`.
+    """
+    for name, found in differences(model, model_bytes, inputs).items():
+        if found.error > tolerance:
+            raise ParityError(name, found.error, tolerance, found.detail)
+
+
+def _difference(got: np.ndarray, expected: np.ndarray) -> Difference:
     if got.shape != expected.shape or not _is_read_as(got.dtype, expected.dtype):
         detail = f"{got.dtype}{list(got.shape)} against {expected.dtype}{list(expected.shape)}"
-        raise ParityError(name, float("inf"), tolerance, detail)
-    error = relative_error(got, expected)
-    if error > tolerance:
-        raise ParityError(name, error, tolerance)
+        return Difference(float("inf"), detail)
+    return Difference(relative_error(got, expected), "")
 
 
 def _is_read_as(got: np.dtype, stored: np.dtype) -> bool:

@@ -1,0 +1,151 @@
+"""One file under examination: every section as a finding, found out when it is first asked for, and only once."""
+
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foreoptic.doctor.file import FileFacts, look_at_file
+from foreoptic.doctor.findings import Problem, attempt, need
+from foreoptic.doctor.interface import InputFacts, Outputs, look_at_input, look_at_outputs, read_spec, with_any_rows
+from foreoptic.doctor.question import Question
+from foreoptic.doctor.reading import Gradient, Parity, look_at_gradient, read
+from foreoptic.doctor.registrable import Registrable, load_source, try_registration
+from foreoptic.doctor.sharing import Sharing, look_at_sharing
+from foreoptic.doctor.speed import Speed, time_stages, time_threads
+from foreoptic.doctor.taps import Taps, look_at_taps
+from service.contract.input_spec import InputSpec
+from service.engine.session import OnnxSession, SessionError
+from trainer.datasets import Dataset
+from trainer.frozen import OperatorSurvey, survey_operators
+from trainer.reading import EXAMPLES, Reading
+
+Report = Callable[[float, str], None]
+
+
+class Case:
+    """The sections, each a value or the problem in its place."""
+
+    def __init__(self, question: Question, report: Report) -> None:
+        self._question = question
+        self._report = report
+        self._content = question.content
+
+    @cached_property
+    def file(self) -> FileFacts | Problem:
+        """What the bytes say."""
+        return attempt(lambda: look_at_file(self._content))
+
+    @cached_property
+    def input(self) -> InputFacts | Problem:
+        """The input as it would be registered."""
+        found = self._spec
+        return found if isinstance(found, Problem) else attempt(lambda: look_at_input(self._content, found))
+
+    @cached_property
+    def outputs(self) -> Outputs | Problem:
+        """What comes out of a run."""
+        self._report(0.02, "outputs")
+        wanted = self._question.stated.scores
+        return attempt(lambda: look_at_outputs(self._needed_session(), self._needed_spec(), wanted))
+
+    @cached_property
+    def operators(self) -> OperatorSurvey | Problem:
+        """Which operators there are, and what is refused."""
+        self._report(0.05, "operators")
+        return attempt(lambda: survey_operators(self._readable()))
+
+    @cached_property
+    def taps(self) -> Taps | Problem:
+        """Where statistics can be compared."""
+        self._report(0.07, "taps")
+        given = self._question.source is not None
+        return attempt(lambda: look_at_taps(self._readable(), self._needed_spec(), with_images=given))
+
+    @cached_property
+    def parity(self) -> Parity | Problem:
+        """How far the reading is from onnxruntime."""
+        self._report(0.1, "parity")
+        found = self._reading
+        return found if isinstance(found, Problem) else found[1]
+
+    @cached_property
+    def gradient(self) -> Gradient | Problem:
+        """What comes back to the input."""
+        self._report(0.15, "gradient")
+        return attempt(
+            lambda: look_at_gradient(need(self._reading, "the reading")[0], self._example(self._needed_spec()))
+        )
+
+    @cached_property
+    def batches(self) -> Sharing | Problem:
+        """Whether callers can share runs."""
+        self._report(0.3, "batches")
+        return attempt(lambda: self._share(self._needed_session(), self._needed_spec()))
+
+    @cached_property
+    def registration(self) -> Registrable | Problem:
+        """Whether all this is enough."""
+        self._report(0.5, "registration")
+        source = self._source
+        if isinstance(source, Problem) and source.examined:
+            return source
+        return attempt(lambda: try_registration(self._question, self._needed_spec(), need(source, "source images")))
+
+    @cached_property
+    def speed(self) -> Speed | Problem:
+        """How fast this machine is."""
+        return attempt(self._measure_speed)
+
+    @cached_property
+    def _spec(self) -> InputSpec | Problem:
+        return attempt(lambda: read_spec(self._readable(), self._question))
+
+    @cached_property
+    def _session(self) -> OnnxSession | Problem:
+        return attempt(lambda: OnnxSession(self._readable(), threads=self._question.threads))
+
+    @cached_property
+    def _source(self) -> Dataset | Problem | None:
+        return attempt(lambda: load_source(self._question, self._needed_spec()))
+
+    @cached_property
+    def _reading(self) -> tuple[Reading, Parity] | Problem:
+        return attempt(self._read)
+
+    def _read(self) -> tuple[Reading, Parity]:
+        spec = self._needed_spec()
+        taps = tuple(tap.name for tap in need(self.taps, "the taps").taps)
+        scores = need(self.outputs, "the outputs").scores
+        return read(self._content, spec, taps=taps, scores=scores, example=self._example(spec))
+
+    def _share(self, session: OnnxSession, spec: InputSpec) -> Sharing:
+        return look_at_sharing(with_any_rows(session, spec), spec, self._question.rows)
+
+    def _example(self, spec: InputSpec) -> NDArray[np.float32]:
+        """Source images where there are any, else noise, as registration takes them."""
+        source = self._source
+        images = source.images if source is not None and not isinstance(source, Problem) else None
+        return spec.to_planes(spec.noise(EXAMPLES)) if images is None else images
+
+    def _measure_speed(self) -> Speed:
+        content, spec, question = self._readable(), self._needed_spec(), self._question
+        self._report(0.6, "speed")
+        threads = time_threads(content, spec, batch=question.rows, cores=question.cores)
+        self._report(0.8, "speed of corrector stages")
+        return time_stages(content, spec, threads)
+
+    def _needed_spec(self) -> InputSpec:
+        return need(self._spec, "the input")
+
+    def _needed_session(self) -> OnnxSession:
+        # Who reads that onnxruntime refuses the file needs its words, not a word of this file.
+        found = self._session
+        if isinstance(found, Problem) and found.examined:
+            raise SessionError(found.problem)
+        return need(found, "the file")
+
+    def _readable(self) -> bytes:
+        need(self.file, "the file")
+        return self._content
