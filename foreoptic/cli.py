@@ -125,7 +125,7 @@ def doctor(
     layout: options.LayoutName = None,
     size: options.Size = None,
     scores: options.Scores = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Leave out how fast this machine is.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Do not time anything, and try small batches only.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Say what can be done with an ONNX file, and register nothing; exit 1 if `register` would refuse it."""

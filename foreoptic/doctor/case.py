@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foreoptic.doctor.file import FileFacts, look_at_file
-from foreoptic.doctor.findings import Problem, attempt, need
+from foreoptic.doctor.findings import NotExaminedError, Problem, attempt, need
 from foreoptic.doctor.interface import InputFacts, Outputs, look_at_input, look_at_outputs, read_spec, with_any_rows
 from foreoptic.doctor.question import Question
 from foreoptic.doctor.reading import Gradient, Parity, look_at_gradient, read
@@ -16,12 +16,14 @@ from foreoptic.doctor.sharing import Sharing, look_at_sharing
 from foreoptic.doctor.speed import Speed, time_stages, time_threads
 from foreoptic.doctor.taps import Taps, look_at_taps
 from service.contract.input_spec import InputSpec
-from service.engine.session import OnnxSession, SessionError
+from service.engine.session import OnnxSession
 from trainer.datasets import Dataset
 from trainer.frozen import OperatorSurvey, survey_operators
 from trainer.reading import EXAMPLES, Reading
 
 Report = Callable[[float, str], None]
+QUICK_ROWS = 8
+"""All sizes up to 32 are a run of 559 images, which is most of an examination of a large model."""
 
 
 class Case:
@@ -47,8 +49,10 @@ class Case:
     def outputs(self) -> Outputs | Problem:
         """What comes out of a run."""
         self._report(0.02, "outputs")
-        wanted = self._question.stated.scores
-        return attempt(lambda: look_at_outputs(self._needed_session(), self._needed_spec(), wanted))
+        found, wanted = self._session, self._question.stated.scores
+        if isinstance(found, Problem):
+            return found
+        return attempt(lambda: look_at_outputs(found, self._needed_spec(), wanted))
 
     @cached_property
     def operators(self) -> OperatorSurvey | Problem:
@@ -60,8 +64,7 @@ class Case:
     def taps(self) -> Taps | Problem:
         """Where statistics can be compared."""
         self._report(0.07, "taps")
-        given = self._question.source is not None
-        return attempt(lambda: look_at_taps(self._readable(), self._needed_spec(), with_images=given))
+        return attempt(self._look_at_taps)
 
     @cached_property
     def parity(self) -> Parity | Problem:
@@ -74,15 +77,13 @@ class Case:
     def gradient(self) -> Gradient | Problem:
         """What comes back to the input."""
         self._report(0.15, "gradient")
-        return attempt(
-            lambda: look_at_gradient(need(self._reading, "the reading")[0], self._example(self._needed_spec()))
-        )
+        return attempt(lambda: look_at_gradient(need(self._reading, "parity")[0], self._example(self._needed_spec())))
 
     @cached_property
     def batches(self) -> Sharing | Problem:
         """Whether callers can share runs."""
         self._report(0.3, "batches")
-        return attempt(lambda: self._share(self._needed_session(), self._needed_spec()))
+        return attempt(lambda: self._share(self._needed_session()))
 
     @cached_property
     def registration(self) -> Registrable | Problem:
@@ -91,7 +92,7 @@ class Case:
         source = self._source
         if isinstance(source, Problem) and source.examined:
             return source
-        return attempt(lambda: try_registration(self._question, self._needed_spec(), need(source, "source images")))
+        return attempt(lambda: try_registration(self._question, self._needed_spec(), need(source, "input")))
 
     @cached_property
     def speed(self) -> Speed | Problem:
@@ -104,7 +105,7 @@ class Case:
 
     @cached_property
     def _session(self) -> OnnxSession | Problem:
-        return attempt(lambda: OnnxSession(self._readable(), threads=self._question.threads))
+        return attempt(self._load)
 
     @cached_property
     def _source(self) -> Dataset | Problem | None:
@@ -116,12 +117,30 @@ class Case:
 
     def _read(self) -> tuple[Reading, Parity]:
         spec = self._needed_spec()
-        taps = tuple(tap.name for tap in need(self.taps, "the taps").taps)
-        scores = need(self.outputs, "the outputs").scores
+        if need(self.operators, "operators").refusals:
+            raise NotExaminedError("see operators")
+        taps = tuple(tap.name for tap in need(self.taps, "taps").taps)
+        scores = need(self.outputs, "outputs").scores
         return read(self._content, spec, taps=taps, scores=scores, example=self._example(spec))
 
-    def _share(self, session: OnnxSession, spec: InputSpec) -> Sharing:
-        return look_at_sharing(with_any_rows(session, spec), spec, self._question.rows)
+    def _load(self) -> OnnxSession:
+        self._needed_spec()
+        return OnnxSession(self._content, threads=self._question.threads)
+
+    def _share(self, session: OnnxSession) -> Sharing:
+        spec = self._needed_spec()
+        rows = min(self._question.rows, QUICK_ROWS) if self._question.quick else self._question.rows
+        return look_at_sharing(with_any_rows(session, spec), spec, rows)
+
+    def _look_at_gradient(self) -> Gradient:
+        reading, _ = need(self._reading, "parity")
+        if not reading.taps:
+            raise NotExaminedError("see taps")
+        return look_at_gradient(reading, self._example(self._needed_spec()))
+
+    def _look_at_taps(self) -> Taps:
+        self._needed_session()
+        return look_at_taps(self._content, self._needed_spec(), with_images=self._question.source is not None)
 
     def _example(self, spec: InputSpec) -> NDArray[np.float32]:
         """Source images where there are any, else noise, as registration takes them."""
@@ -130,22 +149,19 @@ class Case:
         return spec.to_planes(spec.noise(EXAMPLES)) if images is None else images
 
     def _measure_speed(self) -> Speed:
-        content, spec, question = self._readable(), self._needed_spec(), self._question
+        self._needed_session()
+        content, spec, question = self._content, self._needed_spec(), self._question
         self._report(0.6, "speed")
         threads = time_threads(content, spec, batch=question.rows, cores=question.cores)
         self._report(0.8, "speed of corrector stages")
         return time_stages(content, spec, threads)
 
     def _needed_spec(self) -> InputSpec:
-        return need(self._spec, "the input")
+        return need(self._spec, "input")
 
     def _needed_session(self) -> OnnxSession:
-        # Who reads that onnxruntime refuses the file needs its words, not a word of this file.
-        found = self._session
-        if isinstance(found, Problem) and found.examined:
-            raise SessionError(found.problem)
-        return need(found, "the file")
+        return need(self._session, "outputs")
 
     def _readable(self) -> bytes:
-        need(self.file, "the file")
+        need(self.file, "file")
         return self._content

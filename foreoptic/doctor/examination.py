@@ -1,6 +1,7 @@
 """All sections of one examination, in their order. What one finds out, the next may need; a problem stops no other."""
 
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any
 
 from foreoptic.doctor.case import Case, Report
@@ -41,7 +42,7 @@ class Examination:
 
     def document(self) -> dict[str, Any]:
         """Everything as numbers and words, for scripts."""
-        return {"registrable": self.registrable, **asdict(self)}
+        return {"registrable": self.registrable, **_strict(asdict(self))}
 
 
 def examine(question: Question, report: Report) -> Examination:
@@ -61,3 +62,12 @@ def examine(question: Question, report: Report) -> Examination:
         registration=case.registration,
         speed=None if question.quick else case.speed,
     )
+
+
+def _strict(value: Any) -> Any:  # JSON's values have no better type
+    """JSON has no infinity and no NaN: what is not finite is null."""
+    if isinstance(value, dict):
+        return {key: _strict(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(each) for each in value]
+    return None if isinstance(value, float) and not isfinite(value) else value

@@ -12,7 +12,7 @@ class Problem:
     """Why something is not known.
 
     Attributes:
-        problem: what is wrong and what to do.
+        problem: what is wrong and what to do; or, if it was not examined, which section says so.
         examined: whether it was looked at; not, where something that it needs has a problem of its own.
     """
 
@@ -35,14 +35,14 @@ def attempt(step: Callable[[], T]) -> T | Problem:
         return Problem(_told(error))
 
 
-def need(finding: T | Problem, what: str) -> T:
+def need(finding: T | Problem, section: str) -> T:
     """The value of an earlier finding.
 
     Raises:
         NotExaminedError: it is a problem.
     """
     if isinstance(finding, Problem):
-        raise NotExaminedError(f"not examined: it needs {what}, see there")
+        raise NotExaminedError(f"see {section}")
     return finding
 
 

@@ -1,5 +1,6 @@
 """How an examination looks on a terminal: a heading a section, and under it facts, a table, or the problem."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -30,18 +31,19 @@ def print_examination(found: Examination) -> None:
     _section("outputs", found.outputs, _outputs)
     _section("operators", found.operators, _operators)
     _section("taps", found.taps, _taps)
-    _section("parity of the differentiable reading with onnxruntime", found.parity, _parity)
-    _section("gradient at the input, through all taps", found.gradient, _gradient)
-    _section("rows of different callers in one run", found.batches, _batches)
+    _section("parity with onnxruntime", found.parity, _parity)
+    _section("gradient", found.gradient, _gradient)
+    _section("batches", found.batches, _batches)
     if found.speed is not None:
-        _section("speed on this machine", found.speed, _speed)
-    _section("verdict", found.registration, _registration)
+        _section("speed", found.speed, _speed)
+    show.out.print("\n[bold]verdict[/bold]")
+    _verdict(found.registration)
 
 
 def _section(title: str, found: T | Problem, shown: Callable[[T], None]) -> None:
     show.out.print(f"\n[bold]{title}[/bold]")
     if isinstance(found, Problem):
-        mark = "[red]problem[/red]  " if found.examined else ""
+        mark = "[red]problem[/red]  " if found.examined else "not examined: "
         show.out.print(f"{mark}{escape(found.problem)}", soft_wrap=True)
     else:
         shown(found)
@@ -87,8 +89,12 @@ def _operators(found: OperatorSurvey) -> None:
         for use in found.uses
     ]
     show.print_table("", ["operator", "since", "nodes", "supported", "gradient"], rows)
+    nodes: dict[tuple[str, str], list[str]] = defaultdict(list)
     for refusal in found.refusals:
-        show.out.print(f"[red]not supported[/red]  {escape(refusal.reason)}", soft_wrap=True)
+        nodes[refusal.operator, refusal.reason].append(repr(refusal.node))
+    for (operator, reason), names in nodes.items():
+        text = escape(f"{operator}: {reason}; nodes {', '.join(names)}")
+        show.out.print(f"[red]not supported[/red]  {text}", soft_wrap=True)
 
 
 def _supported(nodes: int, refused: int) -> str:
@@ -101,7 +107,7 @@ def _taps(found: Taps) -> None:
     count = len(found.taps)
     _facts(
         ("taps", f"{count} convolution outputs" + ("" if count >= found.fewest else f"; {found.fewest} are needed")),
-        ("BatchNormalization", _normalised(found.batchnorm, count)),
+        ("BatchNormalization", _normalised(found, count)),
         (
             "fingerprint",
             {"full": "full", "batchnorm": "from BatchNormalization alone", "none": "none"}[found.fingerprint],
@@ -120,10 +126,12 @@ def _taps(found: Taps) -> None:
     show.print_table(title, ["tap", "channels", "BatchNormalization", "role"], rows)
 
 
-def _normalised(batchnorm: int, count: int) -> str:
-    if batchnorm == count:
-        return "behind every tap"
-    return f"behind {batchnorm} taps" if batchnorm else "behind no tap: most exporters fold it into the convolutions"
+def _normalised(found: Taps, count: int) -> str:
+    nodes = found.batchnorm_nodes
+    if not nodes:
+        return "none in the file: most exporters fold it into the convolutions"
+    between = "" if found.batchnorm == nodes else "; it keeps statistics of a tap only if it reads it directly"
+    return f"{nodes} nodes, behind {found.batchnorm} of {count} taps{between}"
 
 
 def _role(used: bool, reserved: bool) -> str:
@@ -146,7 +154,7 @@ def _parity(found: Parity) -> None:
 def _gradient(found: Gradient) -> None:
     timed = "" if found.images == found.batch else f", reckoned from {found.images}"
     _facts(
-        ("finite", "yes" if found.finite else "no: correctors cannot be fitted"),
+        ("at the input", "finite" if found.finite else "not finite: correctors cannot be fitted"),
         ("not zero", f"at {100 * found.nonzero:.3g} % of the input's values"),
         ("forward + backward", f"{found.batch_seconds:.2f} s for {found.batch} images{timed}"),
     )
@@ -191,6 +199,9 @@ def _cost(found: StageCost) -> tuple[str, ...]:
     return (found.name, f"{found.parameters:,}", f"{found.one_ms:.2f}", one, f"{found.batch_ms:.1f}", batch)
 
 
-def _registration(found: Registrable) -> None:
+def _verdict(found: Registrable | Problem) -> None:
+    if isinstance(found, Problem):
+        show.out.print(f"[red]cannot be registered like this[/red]: {escape(found.problem)}", soft_wrap=True)
+        return
     kind = "a full fingerprint" if found.fingerprint == "full" else "a fingerprint from BatchNormalization alone"
     show.out.print(f"[green]can be registered[/green] with {kind}")

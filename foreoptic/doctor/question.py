@@ -17,7 +17,7 @@ class Question:
         threads: of one onnxruntime session, as the service is set.
         rows: most images in one run of the frozen model, as the service is set.
         cores: threads up to which speed is measured.
-        quick: leave speed out.
+        quick: leave speed out, and compare small batches only.
     """
 
     content: bytes

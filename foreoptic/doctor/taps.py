@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from service.contract.fingerprint import MISSING_IN_BATCHNORM
 from service.contract.input_spec import InputSpec
 from trainer.frozen import batchnorm_statistics, find_taps, output_shapes
+from trainer.frozen.graph import parse_proto
 from trainer.reading import EXAMPLES
 from trainer.registration import FEWEST_TAPS, choose_taps
 
@@ -31,6 +32,7 @@ class Taps:
 
     Attributes:
         batchnorm: how many feed a BatchNormalization node.
+        batchnorm_nodes: how many such nodes there are; where taps are fewer, something else stands between.
         fingerprint: full with source images, batchnorm without; none where there are neither images nor nodes enough.
         without_images: the fingerprint that the file alone makes possible.
         missing: what a fingerprint of BatchNormalization nodes cannot do.
@@ -39,6 +41,7 @@ class Taps:
 
     taps: tuple[TapFacts, ...]
     batchnorm: int
+    batchnorm_nodes: int
     fingerprint: str
     without_images: str
     missing: tuple[str, ...] = MISSING_IN_BATCHNORM
@@ -52,7 +55,8 @@ def look_at_taps(content: bytes, spec: InputSpec, *, with_images: bool) -> Taps:
         FrozenError: the file's structure cannot be read, or onnxruntime does not run it.
     """
     names, statistics = find_taps(content), batchnorm_statistics(content)
-    shapes = output_shapes(content, spec.noise(spec.batch or EXAMPLES), names)
+    # onnxruntime takes no name at all for all of them.
+    shapes = output_shapes(content, spec.noise(spec.batch or EXAMPLES), names) if names else {}
     channels = {name: shape[1] for name, shape in shapes.items()}
     used = names if with_images or not statistics else tuple(statistics)
     chosen = choose_taps(used, channels) if len(used) >= FEWEST_TAPS else ()
@@ -64,6 +68,7 @@ def look_at_taps(content: bytes, spec: InputSpec, *, with_images: bool) -> Taps:
             for name in names
         ),
         batchnorm=len(statistics),
+        batchnorm_nodes=sum(node.op_type == "BatchNormalization" for node in parse_proto(content).graph.node),
         fingerprint=without if not with_images else ("full" if chosen else "none"),
         without_images=without,
     )

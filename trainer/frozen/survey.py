@@ -27,7 +27,7 @@ REAL = "tensor(float)"
 
 @dataclass(frozen=True)
 class Refusal:
-    """One node that cannot be computed; the reason names it and says what to do."""
+    """One node that cannot be computed, and why; the reason says what to do."""
 
     node: str
     operator: str
@@ -116,7 +116,8 @@ def _refusal_of(node: Node) -> str | None:
     try:
         operators.bind(node)
     except FrozenError as error:
-        return str(error)
+        # The same reason may hold for many nodes: who prints it says it once.
+        return str(error).removeprefix(f"{node.label}: ")
     return None
 
 
@@ -147,7 +148,7 @@ def _carriers(graph: Graph) -> set[Node]:
 
 def _passes(node: Node, output: int) -> bool:
     """Whether an output is a number that can change a little, or stands for one."""
-    if _is_straight_through(node) or node.version is None:
+    if _is_straight_through(node) or not onnx.defs.has(node.operator, node.domain):
         return True
     if node.operator == "Cast":
         return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(node.integer("to", 0))).kind == "f"
