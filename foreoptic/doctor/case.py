@@ -77,7 +77,7 @@ class Case:
     def gradient(self) -> Gradient | Problem:
         """What comes back to the input."""
         self._report(0.15, "gradient")
-        return attempt(lambda: look_at_gradient(need(self._reading, "parity")[0], self._example(self._needed_spec())))
+        return attempt(self._look_at_gradient)
 
     @cached_property
     def batches(self) -> Sharing | Problem:

@@ -15,7 +15,7 @@ from foreoptic.doctor.reading import Gradient, Parity
 from foreoptic.doctor.registrable import Registrable
 from foreoptic.doctor.sharing import Sharing
 from foreoptic.doctor.speed import Speed, StageCost
-from foreoptic.doctor.taps import Taps
+from foreoptic.doctor.taps import TapFacts, Taps
 from trainer.frozen import OperatorSurvey
 
 T = TypeVar("T")
@@ -117,13 +117,18 @@ def _taps(found: Taps) -> None:
         _lines("cannot give", found.missing, "source images (--source) bring these back")
     if found.fingerprint == "none" and count >= found.fewest:
         _lines("needs", ["source images (--source): the file alone has no statistics to compare with"], "")
-    listed = [tap for tap in found.taps if count <= TAPS_SHOWN or tap.reserved]
+    if found.taps:
+        _tap_table(found.taps)
+
+
+def _tap_table(taps: Sequence[TapFacts]) -> None:
+    whole = len(taps) <= TAPS_SHOWN
     rows = [
-        (escape(tap.name), tap.channels, "yes" if tap.batchnorm else "no", _role(tap.used, tap.reserved))
-        for tap in listed
+        (escape(tap.name), tap.channels, "yes" if tap.batchnorm else "no", _role(tap))
+        for tap in taps
+        if whole or tap.reserved
     ]
-    title = "" if count <= TAPS_SHOWN else "reserved taps"
-    show.print_table(title, ["tap", "channels", "BatchNormalization", "role"], rows)
+    show.print_table("" if whole else "reserved taps", ["tap", "channels", "BatchNormalization", "role"], rows)
 
 
 def _normalised(found: Taps, count: int) -> str:
@@ -134,8 +139,8 @@ def _normalised(found: Taps, count: int) -> str:
     return f"{nodes} nodes, behind {found.batchnorm} of {count} taps{between}"
 
 
-def _role(used: bool, reserved: bool) -> str:
-    return "reserved" if reserved else "fitted" if used else "unused"
+def _role(tap: TapFacts) -> str:
+    return "reserved" if tap.reserved else "fitted" if tap.used else "unused"
 
 
 def _lines(name: str, lines: Sequence[str], last: str) -> None:
