@@ -186,11 +186,11 @@ def _speed(found: Speed) -> None:
     show.out.print()
     costs = [_cost(each) for each in (*found.stages, found.together)]
     columns = ["corrector stage", "numbers", "1 image, ms", "of model", batch, "of model"]
-    show.print_table(f"added by a corrector, {threads.best} threads", columns, costs)
+    show.print_table(f"added by a corrector ({threads.setting}={threads.best})", columns, costs)
     pair = found.pair
     _facts(
         ("model alone, in turns", f"{pair.bare_one_ms:.2f} ms, batch {pair.bare_batch_ms:.1f} ms"),
-        ("model behind a corrector", f"{pair.behind_one_ms:.2f} ms, batch {pair.behind_batch_ms:.1f} ms"),
+        ("model behind all stages", f"{pair.behind_one_ms:.2f} ms, batch {pair.behind_batch_ms:.1f} ms"),
     )
 
 

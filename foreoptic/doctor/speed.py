@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median
 
 from foreoptic.doctor.interface import with_any_rows
 from foreoptic.doctor.stages import TOGETHER, correctors, exported
@@ -30,7 +29,7 @@ class ThreadSpeed:
 
 @dataclass(frozen=True)
 class StageCost:
-    """What a corrector takes when its runs and the frozen model's alternate, and as a share of the bare model."""
+    """What a corrector takes when it runs in turns with the frozen model, and as a share of the bare model."""
 
     name: str
     parameters: int
@@ -42,7 +41,7 @@ class StageCost:
 
 @dataclass(frozen=True)
 class Pair:
-    """Milliseconds of the frozen model bare and behind a corrector: they differ where one is in the other's way."""
+    """Milliseconds of the frozen model bare and behind all stages: they differ where one is in the other's way."""
 
     bare_one_ms: float
     bare_batch_ms: float
@@ -81,7 +80,7 @@ def time_threads(content: bytes, spec: InputSpec, *, batch: int, cores: int) -> 
     """The bare model with 1 to `cores` threads. Raises SessionError."""
     graphs = {count: with_any_rows(OnnxSession(content, threads=count), spec) for count in _thread_counts(cores)}
     one, many = (
-        in_turns({count: _run(graph, spec.noise(rows)) for count, graph in graphs.items()}, budget_s=BUDGET_S, fewest=2)
+        in_turns({count: _run(graph, spec.noise(rows)) for count, graph in graphs.items()}, budget_s=BUDGET_S, fewest=1)
         for rows in (1, batch)
     )
     speeds = tuple(ThreadSpeed(count, one[count] * 1e3, many[count] * 1e3, batch / many[count]) for count in graphs)
@@ -121,7 +120,7 @@ def _fewest(taken: dict[int, float]) -> int:
 
 @dataclass(frozen=True)
 class _Turns:
-    """Median milliseconds at one number of rows; `behind` over all runs of the model behind a corrector."""
+    """Median milliseconds at one number of rows; `behind` is the model right after all stages together."""
 
     bare: float
     behind: float
@@ -129,13 +128,14 @@ class _Turns:
 
 
 def _turns(frozen: Graph, graphs: dict[str, OnnxSession], rows: Array) -> _Turns:
-    """The bare model, then each corrector and the model behind it, in turns."""
-    bare, behind = "bare", "behind "
-    tasks = {bare: _run(frozen, rows)}
-    for name, graph in graphs.items():
-        tasks |= {name: _run(graph, rows), behind + name: _run(frozen, graph.run(rows)[0])}
+    """The bare model, each corrector, and the model again, in turns: two runs of what is slow."""
+    bare, behind = "the model", "the model behind all stages"
+    # Behind a slow model a single round has to do: what its first run allocates must not count as a corrector's time.
+    corrected = {name: graph.run(rows)[0] for name, graph in graphs.items()}
+    correctors = {name: _run(graph, rows) for name, graph in graphs.items()}
+    tasks = {bare: _run(frozen, rows), **correctors, behind: _run(frozen, corrected[TOGETHER])}
     taken = {name: seconds * 1e3 for name, seconds in in_turns(tasks, budget_s=BUDGET_S, fewest=1).items()}
-    return _Turns(taken[bare], median(taken[behind + name] for name in graphs), {name: taken[name] for name in graphs})
+    return _Turns(taken[bare], taken[behind], {name: taken[name] for name in graphs})
 
 
 def _run(graph: Graph, rows: Array) -> Callable[[], None]:
