@@ -22,11 +22,13 @@ demo: install ## A frozen classifier fails on another source, gets one unlabelle
 test: install ## The whole test suite
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: install ## ruff, mypy and the import rules
+lint: install ## ruff, mypy, the import rules, and the containers' files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml docker-compose.gpu.yml
 
 format: install ## Let ruff put the code in order
 	$(BIN)/ruff check --fix .

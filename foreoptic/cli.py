@@ -103,12 +103,21 @@ def serve(
 
 
 @app.command()
-def worker(home: Annotated[Path | None, typer.Option(help="The service's home.")] = None) -> None:
+def worker(
+    home: Annotated[Path | None, typer.Option(help="The service's home.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only say whether jobs get done.")] = False,
+) -> None:
     """Do adaptation jobs for a service that was started with --no-worker."""
     from service import log
-    from service.jobs.__main__ import work
+    from service.jobs import health
 
     chosen = settings(home=home)
+    if check:
+        if (complaint := health.complaint(chosen)) is not None:
+            raise show.fail(complaint)
+        return
+    from service.jobs.__main__ import work
+
     log.configure(as_json=chosen.log_json)
     work(chosen)
 

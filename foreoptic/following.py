@@ -51,7 +51,7 @@ def progress_bar() -> Iterator[Callable[[float, str], None]]:
         TextColumn("{task.description}"),
     )
     with Progress(*columns, console=show.err) as bar:
-        task = bar.add_task("queued", total=1.0)
+        task = bar.add_task("starting", total=1.0)
         yield lambda share, step: bar.update(task, completed=share, description=step)
         bar.update(task, completed=1.0)
 

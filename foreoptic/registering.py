@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from foreoptic.following import progress_bar
 from foreoptic.locate import open_home
 from foreoptic.show import fail
 from service import catalog
+from service.contract.errors import GraphError, GraphTooLarge, TrialError
+from service.contract.graph_rules import FROZEN_MODEL
 from service.contract.manifest import NAME_RULE, ModelManifest
+from service.engine.tried import Trials
 from service.settings import Settings
 from trainer.datasets import DatasetError, load_dataset, natural_size
 from trainer.frozen import FrozenError
@@ -35,18 +39,38 @@ def register_file(
     stated: Stated,
 ) -> ModelManifest:
     """Register one file under a name, and return what is known of it now."""
-    content = onnx_file.read_bytes()
     try:
+        content = _read_tried(onnx_file, settings)
         size = stated.size or (natural_size(source, part=part) if source is not None and is_open(content) else None)
         spec = read_input_spec(content, normalisation, layout=stated.layout, size=size)
         dataset = load_dataset(source, spec, part=part) if source is not None else None
         names = labels if labels is not None or dataset is None else dataset.names
-        bundle = register(content, name=name, spec=spec, source=dataset, labels=names, card=None, scores=stated.scores)
+        with progress_bar() as advance:
+            bundle = register(
+                content,
+                name=name,
+                spec=spec,
+                source=dataset,
+                labels=names,
+                card=None,
+                scores=stated.scores,
+                done=lambda share: advance(share, "fingerprint"),
+            )
         database, store = open_home(settings)
         catalog.install(bundle, database, store)
         database.close()
-    except (RegistrationError, DatasetError, FrozenError, catalog.NameTaken) as error:
+    except (RegistrationError, DatasetError, FrozenError, GraphError, TrialError, catalog.NameTaken) as error:
         raise fail(str(error)) from error
     except ValueError as error:
         raise fail(f"the name or the normalisation does not fit: a name is {NAME_RULE}") from error
     return bundle.manifest
+
+
+def _read_tried(onnx_file: Path, settings: Settings) -> bytes:
+    """The file's bytes, once they were loaded in a process of their own: nothing here has parsed them before."""
+    size = onnx_file.stat().st_size
+    if size > FROZEN_MODEL.max_bytes:
+        raise GraphTooLarge(f"the file has {size} bytes; a model has at most {FROZEN_MODEL.max_bytes}")
+    content = onnx_file.read_bytes()
+    Trials(settings.tried_dir).ensure(content, FROZEN_MODEL)
+    return content

@@ -19,6 +19,7 @@ from service.contract.store import LocalStore
 from service.database.engine import Database
 from service.database.migrate import migrate
 from service.edge import CLIENT_CLOSED, Edge, HotRoute
+from service.engine.tried import TriedStore
 from service.errors import Internal, Malformed, Problem, StoreFull, Unavailable, Unprocessable, of_status
 from service.jobs import queue
 from service.jobs.queue import JobQueue
@@ -74,7 +75,7 @@ def _build(settings: Settings) -> Context:
     catalog.install_shipped(shipped_models(), database, store)
     registry = Registry(
         database,
-        store,
+        TriedStore(settings.store_dir, settings.tried_dir),
         metrics,
         threads=settings.threads,
         micro_batch=settings.micro_batch_images,

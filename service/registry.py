@@ -6,6 +6,7 @@ a swap in mid-flight cannot mix versions. Whatever fails, what was served before
 """
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ from service.engine.session import OutputTensor, SessionError
 from service.metrics import Metrics
 
 UNCORRECTED = Version(IDENTITY, None)
+RETRY_S = 30.0
+"""A model that cannot be loaded is tried again after that long: a disk may have come back."""
 ALIASES = ("champion", "shadow", "previous")
 
 logger = log.get(__name__)
@@ -77,6 +80,7 @@ class Registry:
         threads: of one session.
         micro_batch: most images in a run; the sizes up to it are compared when a model is loaded.
         pinned: versions kept loaded because a request named them.
+        clock: seconds that only rise.
     """
 
     def __init__(
@@ -88,6 +92,7 @@ class Registry:
         threads: int,
         micro_batch: int,
         pinned: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._store = store
@@ -100,6 +105,8 @@ class Registry:
         self._active: dict[tuple[str, str], _Active] = {}
         self._pinned: OrderedDict[tuple[str, int], Version] = OrderedDict()
         self._writing = threading.RLock()
+        self._clock = clock
+        self._retry_at: dict[str, float] = {}
 
     # Reading: no disk, no database, no lock.
 
@@ -234,12 +241,16 @@ class Registry:
     def _load(self, row: ModelRow, before: ServedModel | None) -> ServedModel | None:
         if before is not None and before.row.digest == row.digest:
             return replace(before, row=row)
+        if self._clock() < self._retry_at.get(row.digest, 0.0):
+            return before
         try:
             bundle = self._store.read(row.digest, ModelManifest)
             frozen = load_frozen(bundle, threads=self._threads)
             mixes = mixes_exactly(frozen.graph, bundle.manifest.input.noise(self._micro_batch))
         except (ContractError, SessionError) as error:
             logger.error("model cannot be loaded", model=row.name, reason=str(error))
+            # Reading and hashing gigabytes again at every look at the database would help nobody.
+            self._retry_at[row.digest] = self._clock() + RETRY_S
             return before
         logger.info("model loaded", model=row.name, frozen_sha256=row.frozen_sha256[:12], callers_share_runs=mixes)
         pipeline = Pipeline(frozen.graph, mixes=mixes)

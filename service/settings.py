@@ -11,6 +11,8 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1 << 20
+# What this process may use, which may be fewer than the machine has.
+PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PACKAGE = Path(__file__).resolve().parent
 
@@ -33,7 +35,7 @@ class Settings(BaseSettings):
     database_url: str | None = Field(None, description="SQLAlchemy URL; default is foreoptic.db in home.")
     log_json: bool = Field(False, description="One JSON object a line instead of readable lines.")
 
-    threads: int = Field(os.cpu_count() or 1, ge=1, description="Threads of one onnxruntime session.")
+    threads: int = Field(PROCESSORS, ge=1, description="Threads of one onnxruntime session.")
     micro_batch_images: int = Field(32, ge=1, description="Most images in one run of the frozen model.")
     queue_limit_images: int = Field(512, ge=1, description="Images that may wait; more are refused with 503.")
     domain_limit: int = Field(1000, ge=1, description="Most domains of one model; batches create them.")
@@ -52,7 +54,7 @@ class Settings(BaseSettings):
     event_streams: int = Field(64, ge=1, description="Clients that may follow jobs at once; each is a look-up a tick.")
     job_timeout_s: float = Field(600.0, gt=0, description="A trainer that runs longer is ended.")
     job_attempts: int = Field(3, ge=1, description="Starts of one job before it is given up.")
-    job_threads: int = Field(os.cpu_count() or 1, ge=1, description="Threads of the trainer.")
+    job_threads: int = Field(PROCESSORS, ge=1, description="Threads of the trainer.")
     adaptation_seed: int | None = Field(None, ge=0, description="Fixes how batches are split; random where unset.")
     refresh_interval_s: float = Field(0.25, gt=0, description="How often aliases and finished jobs are looked up.")
 
@@ -74,6 +76,11 @@ class Settings(BaseSettings):
     def store_dir(self) -> Path:
         """Bundles, named by content."""
         return self.home / "store"
+
+    @property
+    def tried_dir(self) -> Path:
+        """Which graphs came through their first load here."""
+        return self.home / "tried"
 
     @property
     def jobs_dir(self) -> Path:

@@ -1,6 +1,7 @@
 """Parts that many tests share: a tiny frozen model, correctors for it, a running service. All real, nothing patched."""
 
 import io
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,11 +22,13 @@ from service.catalog import install
 from service.context import Context
 from service.contract.bundle import Bundle, describe
 from service.contract.digest import sha256_hex
+from service.contract.graph_rules import FROZEN_MODEL
 from service.contract.manifest import CorrectorManifest, ModelManifest
 from service.contract.store import LocalStore
 from service.database import versions
 from service.database.engine import Database
-from service.settings import Settings
+from service.engine.tried import Trials
+from service.settings import Settings, shipped_models
 from trainer.datasets import Dataset
 from trainer.interface import Normalisation, read_input_spec
 from trainer.onnx_writer import GraphWriter
@@ -115,9 +118,20 @@ def make_corrector(tiny: Bundle[ModelManifest]) -> Callable[..., Bundle[Correcto
     return make
 
 
+@pytest.fixture(scope="session")
+def tried(tmp_path_factory: pytest.TempPathFactory, tiny_onnx: bytes) -> Path:
+    """What a home remembers once the tiny model and those that ship came through their trials: real ones, held once."""
+    folder = tmp_path_factory.mktemp("trials") / "tried"
+    trials = Trials(folder)
+    for content in (tiny_onnx, *(file.read_bytes() for file in shipped_models().rglob("*.onnx"))):
+        trials.ensure(content, FROZEN_MODEL)
+    return folder
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path, tried: Path) -> Settings:
     """A home of its own, no worker, two threads, a free port."""
+    shutil.copytree(tried, tmp_path / "home" / "tried")
     return Settings(home=tmp_path / "home", port=0, worker=False, threads=2, refresh_interval_s=0.02)
 
 

@@ -1,5 +1,6 @@
 """The rules of the house that the import linter cannot see."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,7 +52,20 @@ def test_only_settings_and_what_starts_processes_read_the_environment() -> None:
         if "os.environ" in file.read_text() or "getenv" in file.read_text()
     }
 
-    assert {"service/jobs/runner.py", "service/jobs/supervisor.py"} == readers
+    switches = {"service/__init__.py", "trainer/__init__.py"}
+    assert {"service/jobs/runner.py", "service/jobs/supervisor.py", *switches} == readers
+
+
+@pytest.mark.parametrize("package", ["service", "trainer"])
+@pytest.mark.parametrize(("given", "recorded"), [({}, False), ({"ORT_DISABLE_TELEMETRY": "0"}, True)])
+def test_onnxruntime_records_no_usage_unless_it_is_told_to(package, given, recorded, tmp_path) -> None:
+    model = ROOT / "models" / "digits" / "model.onnx"
+    code = f"import {package}, onnxruntime; onnxruntime.InferenceSession({str(model)!r})"
+    home = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env={**home, **given})
+
+    assert recorded == any(tmp_path.rglob("*"))
 
 
 def test_one_file_of_the_service_knows_onnxruntime() -> None:

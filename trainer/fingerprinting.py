@@ -1,6 +1,6 @@
 """Making a fingerprint: from source images, or from the BatchNormalization nodes alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from trainer.reading import Reading
 MOST_IMAGES = 10_000
 MOST_VALUES = 1 << 27
 """Input values of all source images together: a gigabyte in float64, about 900 images of 224 x 224 in colour."""
+MOST_CLASS_VALUES = 1 << 22
+"""Class-conditional moments of all taps together: 32 megabytes in float64."""
 REFERENCE_SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 REFERENCE_DRAWS = 100
 CDF_LEVELS = 256
@@ -27,19 +29,30 @@ PERCENTILES = 101
 
 
 def from_images(
-    frozen: Reading, dataset: Dataset, taps: Sequence[Tap], spec: InputSpec, *, frozen_sha256: str, classes: int
+    frozen: Reading,
+    dataset: Dataset,
+    taps: Sequence[Tap],
+    spec: InputSpec,
+    *,
+    frozen_sha256: str,
+    classes: int,
+    done: Callable[[float], None] = lambda _share: None,
 ) -> Fingerprint:
-    """A full fingerprint; of more images than MOST_IMAGES, or than MOST_VALUES allow, an even spread is taken."""
+    """A full fingerprint; of more images than MOST_IMAGES, or than MOST_VALUES allow, an even spread is taken.
+
+    Class-conditional moments are kept for the last taps, as many as MOST_CLASS_VALUES allow: all of a model with ten
+    classes, the deepest ones of a model with a thousand. `done` is told the share of the work that is behind.
+    """
     most = min(len(dataset.images), MOST_IMAGES, MOST_VALUES // dataset.images[0].size)
     sample = dataset.take(np.linspace(0, len(dataset.images) - 1, most).astype(int))
-    measured = measure(frozen, Corrector(), torch.from_numpy(sample.images))
+    measured = measure(frozen, Corrector(), torch.from_numpy(sample.images), done)
     predicted = measured.scores.argmax(axis=1)
     labels = sample.labels if sample.labels is not None else predicted
     probabilities = _probabilities(measured.scores)
     return Fingerprint(
         frozen_sha256=frozen_sha256,
         kind="full",
-        taps={tap.name: _tap(measured.moments[tap.name], labels, classes) for tap in taps},
+        taps=_taps(measured.moments, taps, labels, classes),
         images=len(sample.images),
         labels_given=sample.labels is not None,
         class_counts=np.bincount(labels, minlength=classes).astype(np.float64),
@@ -64,6 +77,16 @@ def from_batchnorm(
     )
 
 
+def _taps(
+    moments: TapMoments, taps: Sequence[Tap], labels: NDArray[np.integer], classes: int
+) -> dict[str, TapStatistics]:
+    found, room = {}, MOST_CLASS_VALUES
+    for tap in reversed(taps):
+        room -= 2 * classes * tap.channels
+        found[tap.name] = _tap(moments[tap.name], labels, classes if room >= 0 else 0)
+    return {tap.name: found[tap.name] for tap in taps}
+
+
 def _tap(moments: ImageMoments, labels: NDArray[np.integer], classes: int) -> TapStatistics:
     pooled = moments.pooled()
     first, second = (_class_mean(part, labels, classes) for part in (moments.first, moments.second))
@@ -72,8 +95,10 @@ def _tap(moments: ImageMoments, labels: NDArray[np.integer], classes: int) -> Ta
 
 def _class_mean(part: Floats, labels: NDArray[np.integer], classes: int) -> Floats:
     """Mean over the images of each class, (K, C); NaN for a class without an image."""
-    rows = [part[labels == index] for index in range(classes)]
-    return np.stack([row.mean(axis=0) if len(row) else np.full(part.shape[1], np.nan) for row in rows])
+    means = np.full((classes, part.shape[1]), np.nan)
+    for index in np.unique(labels[labels < classes]):
+        means[index] = part[labels == index].mean(axis=0)
+    return means
 
 
 def _reference(moments: TapMoments, taps: Sequence[Tap]) -> ReferenceLoss:

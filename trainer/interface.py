@@ -9,6 +9,8 @@ from typing import Literal
 
 import onnx
 
+from service.contract.errors import WrongInterface
+from service.contract.graph_rules import only_input
 from service.contract.input_spec import InputSpec
 from trainer.datasets import PICTURE_CHANNELS
 
@@ -60,16 +62,11 @@ def read_declared(content: bytes) -> Declared:
     Raises:
         RegistrationError: several inputs, an element type that no picture has, or not four sides.
     """
-    graph = onnx.load_model_from_string(content).graph
-    stored = {tensor.name for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in stored]
-    if len(inputs) != 1:
-        names = ", ".join(f"'{value.name}'" for value in inputs)
-        raise RegistrationError(
-            f"the model has {len(inputs)} inputs ({names}); a corrector stands in front of one: "
-            "export the model with the others fixed inside"
-        )
-    name, tensor = inputs[0].name, inputs[0].type.tensor_type
+    try:
+        entry = only_input(onnx.load_model_from_string(content))
+    except WrongInterface as error:
+        raise RegistrationError(str(error)) from error
+    name, tensor = entry.name, entry.type.tensor_type
     if tensor.elem_type not in DTYPES:
         kind = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
         raise RegistrationError(f"input '{name}' is {kind}; {', '.join(DTYPES.values())} can be corrected")

@@ -1,6 +1,6 @@
 """Running images through corrector and frozen model, and keeping only moments and class scores."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,12 +48,15 @@ def tap_moments(
 
 
 @torch.no_grad()
-def measure(frozen: Reading, corrector: nn.Module, images: torch.Tensor) -> Measured:
-    """Moments of every tap that the frozen model was loaded with, and its class scores."""
+def measure(
+    frozen: Reading, corrector: nn.Module, images: torch.Tensor, done: Callable[[float], None] = lambda _share: None
+) -> Measured:
+    """Moments of every tap that the frozen model was loaded with, and its class scores; `done` is told the share."""
     moments, scores = [], []
     for chunk in chunks(images):
         found, taps = frozen.scores_and_taps(corrector(chunk))
         moments.append({name: ImageMoments.of(value.numpy()) for name, value in taps.items()})
         scores.append(found.numpy())
+        done(sum(map(len, scores)) / len(images))
     merged = {name: ImageMoments.concatenate([part[name] for part in moments]) for name in frozen.taps}
     return Measured(merged, np.concatenate(scores))

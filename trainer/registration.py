@@ -1,5 +1,7 @@
 """An ONNX classifier becomes a model: hash, input, output, taps, fingerprint, parity; a bundle comes out."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -49,6 +51,7 @@ def register(
     labels: tuple[str, ...] | None,
     card: str | None,
     scores: str | None = None,
+    done: Callable[[float], None] = lambda _share: None,
 ) -> Bundle[ModelManifest]:
     """Everything that the service needs to know of a frozen model.
 
@@ -57,6 +60,7 @@ def register(
         labels: class names; numbers where None.
         card: Markdown about the model, kept beside it.
         scores: the output with the class scores; the first that can be one, by default.
+        done: told the share of the fingerprint that is made.
 
     Raises:
         RegistrationError: there are neither source images nor BatchNormalization nodes, or something does not fit.
@@ -81,7 +85,7 @@ def register(
     fingerprint = (
         from_batchnorm(statistics, taps, frozen_sha256=sha256)
         if source is None
-        else from_images(reading, source, taps, spec, frozen_sha256=sha256, classes=output.classes)
+        else from_images(reading, source, taps, spec, frozen_sha256=sha256, classes=output.classes, done=done)
     )
     files = {"model.onnx": content, "fingerprint.npz": fingerprint.to_bytes()}
     if card is not None:

@@ -15,8 +15,10 @@ from foreoptic.doctor.registrable import Registrable, load_source, try_registrat
 from foreoptic.doctor.sharing import Sharing, look_at_sharing
 from foreoptic.doctor.speed import Speed, time_stages, time_threads
 from foreoptic.doctor.taps import Taps, look_at_taps
+from service.contract.graph_rules import FROZEN_MODEL
 from service.contract.input_spec import InputSpec
 from service.engine.session import OnnxSession
+from service.engine.trial_run import try_graph
 from trainer.datasets import Dataset
 from trainer.frozen import OperatorSurvey, survey_operators
 from trainer.reading import EXAMPLES, Reading
@@ -90,8 +92,9 @@ class Case:
         """Whether all this is enough."""
         self._report(0.5, "registration")
         source = self._source
-        if isinstance(source, Problem) and source.examined:
-            return source
+        for found in (source, self._session):
+            if isinstance(found, Problem) and found.examined:
+                return found
         return attempt(lambda: try_registration(self._question, self._needed_spec(), need(source, "input")))
 
     @cached_property
@@ -124,7 +127,8 @@ class Case:
         return read(self._content, spec, taps=taps, scores=scores, example=self._example(spec))
 
     def _load(self) -> OnnxSession:
-        self._needed_spec()
+        # The first load of bytes that nobody has seen before is in a process that may be lost.
+        try_graph(self._content, FROZEN_MODEL, item=self._needed_spec().item_shape)
         return OnnxSession(self._content, threads=self._question.threads)
 
     def _share(self, session: OnnxSession) -> Sharing:

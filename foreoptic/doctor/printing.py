@@ -152,8 +152,11 @@ def _parity(found: Parity) -> None:
     facts = [("largest, outputs", f"{found.outputs_error:.2g} ({found.output})")]
     if found.tap is not None:
         facts.append(("largest, taps", f"{found.taps_error:.2g} ({found.tap})"))
-    allowed = f"{found.tolerance:.2g}, relative to the tensor's largest value"
-    _facts(*facts, ("allowed", allowed if found.holds else f"{allowed}: the reading must not be fitted against"))
+    measure = "root mean square, " if found.rounds else ""
+    facts.append(("allowed", f"{found.tolerance:.2g}, {measure}relative to the tensor's largest value"))
+    if found.rounds:
+        facts.append(("node by node", found.nodewise or "all agree, fed with onnxruntime's own values"))
+    _facts(*facts, ("verdict", "agrees" if found.holds else "differs: nothing must be fitted against this reading"))
 
 
 def _gradient(found: Gradient) -> None:

@@ -12,4 +12,5 @@ A **bundle** is a folder named by its content. The rules, each with an error cla
 6. `frozen_sha256` names the frozen model that a bundle belongs to, and is compared before use.
 7. A corrector's output has its input's shape, and both have the shape of the frozen model's input.
 8. `golden.npz` holds inputs and the corrector's outputs; who loads the bundle repeats them within the stated tolerance.
+9. Graphs satisfy `graph_rules.py`: no data in other files, capped sizes, listed operators, one input.
 """

@@ -19,6 +19,18 @@ ContractError
 │   ├── DigestMismatch
 │   ├── FrozenMismatch
 │   └── GoldenMismatch
+├── GraphError              a graph from outside breaks a rule, judged before onnxruntime sees it (`graph_rules.py`)
+│   ├── UnreadableGraph     the bytes are no ONNX file
+│   ├── GraphTooLarge       more bytes, nodes, nesting or tensor than the rules allow
+│   ├── ExternalData        a tensor keeps its data in another file
+│   ├── DamagedTensor       what is stored does not fill the declared shape
+│   ├── ForeignOperator     an operator or a domain that the rules do not list
+│   └── WrongInterface      not exactly one input, no output, or of a type that the rules do not list
+├── TrialError              a graph did not come through its first load in a throw-away process
+│   ├── TrialRefused        onnxruntime does not load it, or it fails on an input of its own shape
+│   ├── TrialCrashed        the process died
+│   ├── TrialTimeout        it used up its time
+│   └── TrialGarbled        it answered something else than it was asked
 ├── FingerprintError        a fingerprint cannot be read, or lacks what is asked of it
 └── StoreError              the store cannot keep or find a bundle
 """
@@ -98,6 +110,54 @@ class FrozenMismatch(BundleError):
 
 class GoldenMismatch(BundleError):
     """A corrector's answers to its golden inputs differ from the recorded ones."""
+
+
+class GraphError(ContractError):
+    """A graph from outside breaks a rule."""
+
+
+class UnreadableGraph(GraphError):
+    """The bytes are no ONNX file."""
+
+
+class GraphTooLarge(GraphError):
+    """More bytes, nodes, nesting or tensor than the rules allow."""
+
+
+class ExternalData(GraphError):
+    """A tensor keeps its data in another file."""
+
+
+class DamagedTensor(GraphError):
+    """What is stored does not fill the declared shape, or the shape is none."""
+
+
+class ForeignOperator(GraphError):
+    """An operator or a domain that the rules do not list."""
+
+
+class WrongInterface(GraphError):
+    """Not exactly one input, no output, or of a type that the rules do not list."""
+
+
+class TrialError(ContractError):
+    """A graph did not come through its first load in a throw-away process."""
+
+
+class TrialRefused(TrialError):
+    """onnxruntime does not load the graph, or it fails on an input of its own shape."""
+
+
+class TrialCrashed(TrialError):
+    """The process died of the graph."""
+
+
+class TrialTimeout(TrialError):
+    """The graph used up its time."""
+
+
+class TrialGarbled(TrialError):
+    """The process answered something else than it was asked."""
 
 
 class FingerprintError(ContractError):

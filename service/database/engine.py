@@ -20,7 +20,8 @@ class Database:
         parsed = make_url(url)
         self._sqlite = parsed.get_backend_name() == "sqlite"
         if self._sqlite and parsed.database:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            # Batches lie here until their job is done: nobody else's business.
+            Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # As many as the threads that answer requests: nobody queues for a connection behind one who waits for a lock.
         self._engine = create_engine(url, pool_size=POOL, max_overflow=0)
         if self._sqlite:

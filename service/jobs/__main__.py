@@ -1,19 +1,18 @@
 """The worker process: `python -m service.jobs`. Started by the service, or by `foreoptic worker` elsewhere."""
 
 import argparse
-import fcntl
+import os
+import signal
 import threading
 
 from service import log
 from service.contract.lifeline import end_with_parent
-from service.contract.store import LocalStore
 from service.database.engine import Database
 from service.database.migrate import migrate
-from service.jobs import queue
+from service.engine.tried import TriedStore
+from service.jobs import health, queue
 from service.jobs.worker import Worker
 from service.settings import Settings
-
-LOCK = "worker.lock"
 
 
 def main() -> None:
@@ -29,16 +28,18 @@ def main() -> None:
 
 def work(settings: Settings) -> None:
     """Do jobs in this process until interrupted; of several workers over one home, one works and the others wait."""
+    # As a container's first process we would not hear it otherwise. There is nothing to put in order: jobs are durable,
+    # and a trainer ends when our end of its standard input does.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Held until the process ends, however it ends.
-    lock = (settings.home / LOCK).open("w")
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    _lock = health.hold(settings.home)
     database = Database(settings.url)
     migrate(database)
     queue.prepare(database)
     worker = Worker(
         database,
-        LocalStore(settings.store_dir),
+        TriedStore(settings.store_dir, settings.tried_dir),
         settings.jobs_dir,
         timeout_s=settings.job_timeout_s,
         attempts=settings.job_attempts,

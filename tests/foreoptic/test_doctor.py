@@ -66,11 +66,13 @@ def without_normalisation(model: onnx.ModelProto) -> None:
 
 
 def with_unknown_operators(model: onnx.ModelProto) -> None:
-    """onnxruntime has an operator of its own that changes nothing; the reading does not know it."""
+    """onnxruntime has a product of its own, here with one, which the reading does not know."""
     model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.eye(8, dtype=np.float32), "one"))
     for node in model.graph.node:
         if node.op_type == "Relu":
-            node.op_type, node.domain, node.name = "SampleOp", "com.microsoft", f"odd {node.output[0]}"
+            node.op_type, node.domain, node.name = "FusedMatMul", "com.microsoft", f"odd {node.output[0]}"
+            node.input.append("one")
 
 
 def with_a_second_input(model: onnx.ModelProto) -> None:
@@ -190,6 +192,21 @@ def test_all_nodes_that_cannot_be_read_are_named_and_the_other_sections_stand(in
     assert 3 == len(document["taps"]["taps"])
     assert document["batches"]["exact"] is True
     assert "problem" not in document["speed"]
+
+
+def test_what_does_not_come_through_its_trial_is_not_run_here(diagnose, tiny_onnx) -> None:
+    def experiment(model: onnx.ModelProto) -> None:
+        model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+        model.graph.node[-1].op_type, model.graph.node[-1].domain = "SampleOp", "com.microsoft"
+        del model.graph.node[-1].input[1:], model.graph.node[-1].attribute[:]
+
+    document, status = diagnose(edited(tiny_onnx, experiment))
+
+    assert 1 == status
+    assert "SampleOp" in document["outputs"]["problem"]
+    assert document["outputs"]["problem"] == document["registration"]["problem"]
+    assert {"problem": "see outputs", "examined": False} == document["batches"]
+    assert ["com.microsoft::SampleOp"] == [each["operator"] for each in document["operators"]["refusals"]]
 
 
 def test_damaged_bytes_have_a_hash_and_nothing_else(diagnose, tiny_onnx) -> None:

@@ -34,7 +34,10 @@ class Home:
         self.registry = self.restart()
 
     def restart(self) -> Registry:
-        registry = Registry(self.database, self.store, Metrics(), threads=1, micro_batch=4, pinned=2)
+        self.now = 100.0
+        registry = Registry(
+            self.database, self.store, Metrics(), threads=1, micro_batch=4, pinned=2, clock=lambda: self.now
+        )
         registry.refresh()
         return registry
 
@@ -215,3 +218,17 @@ def test_unknown_names_say_where_to_look_and_repeat_nothing_unprintable(home) ->
     assert "\x1b" not in str(caught.value)
     assert len(str(caught.value)) < 120
     assert SHAPE == home.registry.model(TINY).manifest.input.shape
+
+
+def test_a_model_that_cannot_be_loaded_is_tried_again_after_a_while_and_not_at_every_look(home, tiny) -> None:
+    (stored,) = home.settings.store_dir.rglob("model.onnx")
+    stored.write_bytes(b"damaged")
+    registry = home.restart()
+    stored.write_bytes(tiny.files["model.onnx"])
+
+    registry.refresh()
+    early = registry.names()
+    home.now += 30.0
+    registry.refresh()
+
+    assert ([], [TINY]) == (early, registry.names())

@@ -5,16 +5,18 @@ file: its nodes are in topological order, and all of its data was inside the byt
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
 import onnx.defs
-import onnx.external_data_helper
 import onnx.helper
 from google.protobuf.message import DecodeError
 
+from service.contract.errors import WrongInterface
+from service.contract.graph_rules import only_input
+from service.contract.graph_walk import is_external, stored_tensors
 from trainer.frozen.errors import UnsupportedModel
 from trainer.frozen.node import DEFAULT_DOMAINS, Node, decode_node, read_tensor
 
@@ -57,8 +59,8 @@ def parse_proto(model_bytes: bytes) -> onnx.ModelProto:
         ) from error
     if not model.graph.output:
         raise UnsupportedModel(f"{len(model_bytes)} bytes hold no graph with an output; give one whole .onnx file")
-    for tensor in _stored_tensors(model.graph):
-        if onnx.external_data_helper.uses_external_data(tensor):
+    for _, tensor in stored_tensors(model):
+        if is_external(tensor):
             raise UnsupportedModel(
                 f"tensor {tensor.name!r} keeps its data outside the file; save the model with all data inside "
                 f"(onnx.save_model(..., save_as_external_data=False) or torch.onnx.export(..., external_data=False))"
@@ -79,7 +81,7 @@ def read_graph(model_bytes: bytes) -> Graph:
     initializers = {t.name: read_tensor(t, "initializer") for t in model.graph.initializer}
     for sparse in model.graph.sparse_initializer:
         raise UnsupportedModel(f"initializer {sparse.values.name!r} is sparse; export the model with dense weights")
-    entry = _only_input(model.graph, initializers)
+    entry = _only_input(model)
     outputs = tuple(output.name for output in model.graph.output)
     nodes = _without_unread_outputs([decode_node(proto, opsets) for proto in model.graph.node], outputs)
     return Graph(
@@ -93,15 +95,16 @@ def read_graph(model_bytes: bytes) -> Graph:
 
 
 def _without_unread_outputs(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
-    """Drop further outputs that no one reads: older exporters name Dropout's mask and training-time statistics."""
+    """Blank further outputs that no one reads: older exporters name Dropout's mask and training-time statistics.
+
+    They keep their places: how many parts Split makes is told by how many outputs it has.
+    """
     read = {name for node in nodes for name in node.inputs}.union(outputs)
-    kept = []
-    for node in nodes:
-        names = [name if index == 0 or name in read else "" for index, name in enumerate(node.outputs)]
-        while names and not names[-1]:
-            names.pop()
-        kept.append(replace(node, outputs=tuple(names)))
-    return kept
+
+    def named(node: Node) -> tuple[str, ...]:
+        return tuple(name if index == 0 or name in read else "" for index, name in enumerate(node.outputs))
+
+    return [replace(node, outputs=named(node)) for node in nodes]
 
 
 def sort_nodes(nodes: Sequence[Node], *, available: Collection[str], outputs: Sequence[str]) -> tuple[Node, ...]:
@@ -174,21 +177,17 @@ def _opsets(model: onnx.ModelProto) -> dict[str, int]:
     return opsets
 
 
-def _only_input(graph: onnx.GraphProto, initializers: Collection[str]) -> onnx.ValueInfoProto:
-    # Files before IR version 4 list their initializers among the inputs.
-    inputs = [entry for entry in graph.input if entry.name not in initializers]
-    if len(inputs) != 1:
-        raise UnsupportedModel(
-            f"the model has {len(inputs)} inputs {[entry.name for entry in inputs]}, a frozen model has exactly one; "
-            f"export it with the others fixed"
-        )
-    kind = inputs[0].type.tensor_type.elem_type
+def _only_input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
+    try:
+        entry = only_input(model)
+    except WrongInterface as error:
+        raise UnsupportedModel(str(error)) from error
+    kind = entry.type.tensor_type.elem_type
     if kind not in INPUT_TYPES:
         raise UnsupportedModel(
-            f"input {inputs[0].name!r} has type {_type_name(kind)}, a frozen model takes one of "
+            f"input {entry.name!r} has type {_type_name(kind)}, a frozen model takes one of "
             f"{[_type_name(allowed) for allowed in INPUT_TYPES]}; export it with one of these"
         )
-    entry: onnx.ValueInfoProto = inputs[0]
     return entry
 
 
@@ -202,18 +201,3 @@ def _declared_shape(kind: onnx.TypeProto.Tensor) -> tuple[int | None, ...] | Non
         return None
     # Zero and -1 are what some exporters write for an open dimension.
     return tuple(int(dim.dim_value) if dim.dim_value > 0 else None for dim in kind.shape.dim)
-
-
-def _stored_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor that the graph stores, those in attributes and sub-graphs included."""
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    for attribute in (attribute for node in graph.node for attribute in node.attribute):
-        yield from attribute.tensors
-        if attribute.HasField("t"):
-            yield attribute.t
-        if attribute.HasField("sparse_tensor"):
-            yield from (attribute.sparse_tensor.values, attribute.sparse_tensor.indices)
-        for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-            yield from _stored_tensors(inner)

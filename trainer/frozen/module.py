@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from trainer.frozen import operators
 from trainer.frozen.errors import InputMismatch, UnknownTap
 from trainer.frozen.folding import fold
+from trainer.frozen.fusing import fuse
 from trainer.frozen.graph import Graph, ancestors, last_uses
 from trainer.frozen.node import Node
 from trainer.frozen.operators import Kernel
@@ -65,7 +66,8 @@ class FrozenModel(nn.Module):
         self.outputs = graph.outputs
         self.taps = tuple(dict.fromkeys(taps))
         folded = fold(graph)
-        self._nodes, self._kernels = folded.nodes, kernels
+        fused = fuse(folded.nodes, folded.constants, keep={*self.outputs, *self.taps})
+        self._nodes, self._kernels = fused.nodes, {**kernels, **fused.kernels}
         self._plans: dict[tuple[str, ...], Plan] = {}
         self._fixed = {name: value for name, value in folded.constants.items() if not value.is_floating_point()}
         self._buffer_names = {name: f"weight_{i}" for i, name in enumerate(folded.constants) if name not in self._fixed}

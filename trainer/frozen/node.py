@@ -31,7 +31,7 @@ class Node:
         version: since-version of the operator's schema at that opset; for a domain whose schemas are not installed,
             the version of the domain that the model imports; None if neither is known.
         inputs: tensor names; "" for an optional input that is left out.
-        outputs: tensor names; "" for an optional output that is left out, trailing ones removed.
+        outputs: tensor names; "" for an output that is left out or that nobody reads.
         attributes: by name; only what the file states, defaults belong to the operator.
     """
 
@@ -158,7 +158,8 @@ def read_tensor(proto: onnx.TensorProto, where: str) -> np.ndarray:
         raise UnsupportedModel(
             f"tensor {proto.name!r} ({where}) cannot be decoded: {error}; the file is damaged, export it again"
         ) from error
-    if array.dtype.kind not in TENSOR_KINDS:
+    # Types that other packages add to numpy may claim a kind and are none of torch's.
+    if array.dtype.kind not in TENSOR_KINDS or array.dtype.isbuiltin != 1:
         raise UnsupportedModel(
             f"tensor {proto.name!r} ({where}) has type {array.dtype}, allowed booleans, integers and floats of IEEE "
             f"754; export the model in float32"

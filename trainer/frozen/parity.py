@@ -4,7 +4,7 @@ onnxruntime is what will serve the file, so it is right by definition: a gradien
 from it would fit a corrector to another model.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,8 @@ from trainer.frozen.errors import ParityError, UnsupportedModel
 from trainer.frozen.graph import Graph, parse_proto, read_graph
 from trainer.frozen.module import FrozenModel
 
+Measure = Callable[[np.ndarray, np.ndarray], float]
+
 BATCH = 3
 SMALLEST_SCALE = 1e-6
 SINGLE_TOLERANCE = 1e-4
@@ -24,7 +26,7 @@ HALF_TOLERANCE = 2e-2
 
 
 class Difference(NamedTuple):
-    """`relative_error` of one tensor, infinite where shapes or types differ, as the detail then says."""
+    """How far one tensor is from onnxruntime's; infinitely where shapes or types differ, as the detail then says."""
 
     error: float
     detail: str
@@ -50,6 +52,18 @@ def tolerance_of(graph: Graph) -> float:
     """The relative error that two right ways of computing a graph may have, by the precision that it is stored in."""
     stores_half = any(array.dtype == np.float16 for array in graph.initializers.values())
     return HALF_TOLERANCE if stores_half or graph.input_type == np.float16 else SINGLE_TOLERANCE
+
+
+def mean_error(got: np.ndarray, expected: np.ndarray) -> float:
+    """Root mean square of got - expected over max(1e-6, max|expected|): for graphs that round, see `nodewise`.
+
+    Infinite where a value that is not finite stands on one side only.
+    """
+    if relative_error(got, expected) == float("inf"):
+        return float("inf")
+    a, b = (np.where(np.isfinite(side), side, 0.0).astype(np.float64) for side in (got, expected))
+    scale = np.abs(b).max(initial=SMALLEST_SCALE)
+    return float(np.sqrt(np.mean(np.square(a - b))) / scale) if a.size else 0.0
 
 
 def random_inputs(model: FrozenModel, dtype: np.dtype) -> np.ndarray:
@@ -85,7 +99,9 @@ def output_shapes(
     return {name: value.shape for name, value in values.items()}
 
 
-def differences(model: FrozenModel, model_bytes: bytes, inputs: np.ndarray) -> dict[str, Difference]:
+def differences(
+    model: FrozenModel, model_bytes: bytes, inputs: np.ndarray, measure: Measure = relative_error
+) -> dict[str, Difference]:
     """How far every tap and every output is from onnxruntime's on one batch.
 
     Args:
@@ -107,41 +123,43 @@ def differences(model: FrozenModel, model_bytes: bytes, inputs: np.ndarray) -> d
     try:
         with torch.no_grad():
             outputs, taps = model.forward_with_taps(torch.from_numpy(inputs).to(device))
-    except RuntimeError as error:
+    # What torch and our kernels raise on sizes and indices that do not fit.
+    except (RuntimeError, IndexError, ValueError, TypeError) as error:
         raise UnsupportedModel(
             f"onnxruntime runs the model on {inputs.dtype}{list(inputs.shape)} and torch does not: {error} "
             f"({'; '.join(getattr(error, '__notes__', []))})"
         ) from error
     got = {name: value.cpu().numpy() for name, value in {**outputs, **taps}.items()}
-    return {name: _difference(got[name], expected[name]) for name in (*model.taps, *model.outputs)}
+    return {name: _difference(got[name], expected[name], measure) for name in (*model.taps, *model.outputs)}
 
 
-def check_parity(model: FrozenModel, model_bytes: bytes, inputs: np.ndarray, tolerance: float) -> None:
+def check_parity(
+    model: FrozenModel, model_bytes: bytes, inputs: np.ndarray, tolerance: float, measure: Measure = relative_error
+) -> None:
     """Compare every output and every tap on one batch; see `differences`.
 
     Args:
-        tolerance: largest `relative_error` allowed for any tensor.
+        tolerance: largest `measure` allowed for any tensor.
 
     Raises:
         ParityError: naming the first tensor, in graph order, that is beyond the tolerance or has another shape or type.
         UnsupportedModel, InputMismatch: as `differences`.
     """
-    for name, found in differences(model, model_bytes, inputs).items():
+    for name, found in differences(model, model_bytes, inputs, measure).items():
         if found.error > tolerance:
             raise ParityError(name, found.error, tolerance, found.detail)
 
 
-def _difference(got: np.ndarray, expected: np.ndarray) -> Difference:
+def _difference(got: np.ndarray, expected: np.ndarray, measure: Measure) -> Difference:
     if got.shape != expected.shape or not _is_read_as(got.dtype, expected.dtype):
         detail = f"{got.dtype}{list(got.shape)} against {expected.dtype}{list(expected.shape)}"
         return Difference(float("inf"), detail)
-    return Difference(relative_error(got, expected), "")
+    return Difference(measure(got, expected), "")
 
 
 def _is_read_as(got: np.dtype, stored: np.dtype) -> bool:
-    """Whether the reading holds values of a stored type in its own: half precision and small integers in single."""
-    widened = stored == np.float16 or stored in (np.int8, np.uint8)
-    return got == stored or (widened and got == np.float32)
+    """Whether the reading holds values of a stored type in its own: half precision and quanta in single precision."""
+    return got == stored or (got == np.float32 and (stored == np.float16 or stored.kind in "iu"))
 
 
 def _runtime_values(
@@ -153,7 +171,7 @@ def _runtime_values(
     try:
         # Its fallback prints and tries the same provider once more.
         session = onnxruntime.InferenceSession(
-            _with_outputs(model_bytes, names), options, providers=["CPUExecutionProvider"], enable_fallback=0
+            with_outputs(model_bytes, names), options, providers=["CPUExecutionProvider"], enable_fallback=0
         )
         values: list[Any] = session.run(list(names), {input_name: inputs})
     except Exception as error:  # The runtime's own exceptions have no common base but this.
@@ -164,7 +182,7 @@ def _runtime_values(
     return {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
 
 
-def _with_outputs(model_bytes: bytes, names: tuple[str, ...]) -> bytes:
+def with_outputs(model_bytes: bytes, names: tuple[str, ...]) -> bytes:
     """A copy of the model that also returns these tensors; the very bytes if it already does."""
     model = parse_proto(model_bytes)
     present = {output.name for output in model.graph.output}

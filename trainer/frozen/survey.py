@@ -14,12 +14,14 @@ import onnx.defs
 import onnx.helper
 
 from trainer.frozen import operators
-from trainer.frozen.errors import FrozenError
+from trainer.frozen.errors import FrozenError, ParityError
 from trainer.frozen.graph import Graph, read_graph
+from trainer.frozen.loading import MEAN_TOLERANCE
 from trainer.frozen.module import FrozenModel
 from trainer.frozen.node import Node
+from trainer.frozen.nodewise import check_nodewise, rounds
 from trainer.frozen.operators.quantization import STRAIGHT_THROUGH
-from trainer.frozen.parity import differences, tolerance_of
+from trainer.frozen.parity import differences, mean_error, relative_error, tolerance_of
 
 Gradient = Literal["exact", "straight-through", "none"]
 REAL = "tensor(float)"
@@ -66,13 +68,17 @@ class Comparison:
     """A reading, and how far each tensor is from onnxruntime's, whether that is allowed or not.
 
     Attributes:
-        errors: `relative_error` by name; infinite where shapes or types differ.
+        errors: by name, relative to the tensor's largest value; infinite where shapes or types differ.
         tolerance: what `load_frozen` would allow.
+        rounds: whether the file rounds: errors are root mean squares then, largest differences otherwise.
+        nodewise: the first node of a file that rounds which is not held to be right, in words; see `nodewise`.
     """
 
     model: FrozenModel
     errors: dict[str, float]
     tolerance: float
+    rounds: bool
+    nodewise: str | None
 
 
 def survey_operators(model_bytes: bytes) -> OperatorSurvey:
@@ -107,9 +113,23 @@ def survey_parity(model_bytes: bytes, *, taps: Sequence[str], inputs: np.ndarray
         FrozenError: as `load_frozen`, except that no difference is too large.
     """
     graph = read_graph(model_bytes)
-    model = FrozenModel(graph, taps)
-    errors = {name: found.error for name, found in differences(model, model_bytes, inputs).items()}
-    return Comparison(model, errors, tolerance_of(graph))
+    model, rounded = FrozenModel(graph, taps), rounds(graph)
+    found = differences(model, model_bytes, inputs, mean_error if rounded else relative_error)
+    return Comparison(
+        model=model,
+        errors={name: difference.error for name, difference in found.items()},
+        tolerance=MEAN_TOLERANCE if rounded else tolerance_of(graph),
+        rounds=rounded,
+        nodewise=_nodewise(graph, model_bytes, inputs) if rounded else None,
+    )
+
+
+def _nodewise(graph: Graph, model_bytes: bytes, inputs: np.ndarray) -> str | None:
+    try:
+        check_nodewise(graph, model_bytes, inputs, tolerance_of(graph))
+    except ParityError as error:
+        return str(error)
+    return None
 
 
 def _refusal_of(node: Node) -> str | None:

@@ -8,6 +8,9 @@ from trainer.frozen.folding import fold
 from trainer.frozen.graph import Graph, read_graph
 from trainer.frozen.node import Node
 
+WEIGHT_INPUT = {"Conv": 1, "QLinearConv": 3}
+"""Convolutions, and where among their inputs the weight is."""
+
 Readers = dict[str, list[Node]]
 """The nodes that read a tensor, by the tensor's name."""
 
@@ -15,6 +18,7 @@ Readers = dict[str, list[Node]]
 def find_taps(model_bytes: bytes) -> tuple[str, ...]:
     """The default taps: the raw output (N, C, H, W) of every 2-D convolution, in topological order.
 
+    Of a convolution that is quantized as a whole (QLinearConv) these are whole numbers, the output in quanta.
     Where BatchNormalization survived the export these are its inputs: if the exporter wrote the convolution's bias as
     an Add of its own before it, the tap is the sum.
 
@@ -50,7 +54,7 @@ def _taps(graph: Graph) -> tuple[str, ...]:
     return tuple(
         _before_normalization(node.outputs[0], readers, constants)
         for node in graph.nodes
-        if node.operator == "Conv" and not node.domain and _spatial_axes(node, graph) == 2
+        if node.operator in WEIGHT_INPUT and not node.domain and _spatial_axes(node, graph) == 2
     )
 
 
@@ -90,6 +94,6 @@ def _spatial_axes(node: Node, graph: Graph) -> int:
     kernel = node.integers("kernel_shape")
     if kernel is not None:
         return len(kernel)
-    weight = graph.initializers.get(node.inputs[1])
+    weight = graph.initializers.get(node.inputs[WEIGHT_INPUT[node.operator]])
     # A weight that a node makes has no shape yet; pictures are what this project corrects.
     return 2 if weight is None else weight.ndim - 2

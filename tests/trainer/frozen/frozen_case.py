@@ -83,6 +83,11 @@ def scalar(value: float) -> np.ndarray:
     return np.array(value, dtype=np.float32)
 
 
+def read_as(stored: np.dtype) -> set[np.dtype]:
+    """The types that the reading may have for a tensor of the file: half precision may be computed in single."""
+    return {stored, np.dtype(np.float32)} if stored == np.float16 else {stored}
+
+
 Row = tuple[Case, int]
 """A case and one since-version."""
 

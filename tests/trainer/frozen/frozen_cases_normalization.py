@@ -60,6 +60,7 @@ TRANSPOSED = [
         Case("ConvTranspose", auto_pad.lower(), PICTURE, (X, KERNEL), {"strides": [2, 1], "auto_pad": auto_pad})
         for auto_pad in ("SAME_UPPER", "SAME_LOWER", "VALID")
     ),
+    Case("ConvTranspose", "same-wide-stride", PICTURE, (X, KERNEL), {"strides": [4, 3], "auto_pad": "SAME_UPPER"}),
     Case("ConvTranspose", "groups", PICTURE, (X, normal(4, 2, 2, 2), normal(4)), {"group": 2, "strides": [2, 2]}),
     Case("ConvTranspose", "dilations", PICTURE, (X, KERNEL), {"dilations": [2, 3], "pads": [1, 2, 0, 1]}),
     Case("ConvTranspose", "one-axis", (2, 4, 6), (X, normal(4, 3, 3), normal(3)), {"strides": [2], "pads": [1, 0]}),
@@ -75,6 +76,7 @@ ATTENTION = [
     Case("Attention", "shared-heads", (2, 4, 5, 4), (X, normal(*HEADS), normal(*HEADS, seed=4))),
     Case("Attention", "added-mask", HEADS, (X, X, X, normal(5, 5))),
     Case("Attention", "boolean-mask", HEADS, (X, X, X, CAUSE)),
+    Case("Attention", "blind-query", HEADS, (X, X, X, CAUSE & (np.arange(5) > 1)[:, None])),
     Case("Attention", "causal", HEADS, (X, X, X), {"is_causal": 1}),
 ]
 

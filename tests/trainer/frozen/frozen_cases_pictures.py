@@ -74,4 +74,34 @@ RESIZES = [
     ),
 ]
 
-CASES = [*OLD, *RESIZES]
+GRID = np.random.default_rng(3).uniform(-1.3, 1.3, (2, 6, 7, 2)).astype(np.float32)
+VOLUME_GRID = np.random.default_rng(3).uniform(-1.3, 1.3, (2, 2, 3, 4, 3)).astype(np.float32)
+MODES_OF_16, MODES_SINCE_20 = ("bilinear", "nearest", "bicubic"), ("linear", "nearest", "cubic")
+
+FADE = np.linspace(0, 1, 20, dtype=np.float32).reshape(5, 4)
+
+SAMPLES = [
+    *(
+        Case(
+            "GridSample",
+            f"{mode}-{padding}-{aligned}",
+            PICTURE,
+            (X, GRID),
+            {"mode": mode, "padding_mode": padding, "align_corners": aligned},
+            tuple(
+                version
+                for modes, versions in ((MODES_OF_16, (16,)), (MODES_SINCE_20, (20, 22)))
+                for version in versions
+                if mode in modes
+            ),
+        )
+        for mode in dict.fromkeys((*MODES_OF_16, *MODES_SINCE_20))
+        for padding in ("zeros", "border", "reflection")
+        for aligned in (0, 1)
+    ),
+    Case("GridSample", "default", PICTURE, (X, GRID)),
+    Case("GridSample", "volume", (2, 3, 4, 5, 3), (X, VOLUME_GRID), {"mode": "linear"}, (20, 22)),
+    Case("GridSample", "places", (2, 4, 3, 2), (np.ones((2, 3, 5, 4), np.float32) * FADE, X), bounds=(-0.9, 0.9)),
+]
+
+CASES = [*OLD, *RESIZES, *SAMPLES]

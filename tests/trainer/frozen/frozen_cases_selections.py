@@ -19,6 +19,7 @@ SELECTIONS = [
     Case("Slice", "axes-from-end", FOUR, (X, ints(1), ints(3), ints(-1)), versions=(10, 11, 13)),
     Case("Slice", "backwards", FOUR, (X, ints(-1, 3), ints(-FAR, 0), ints(3, 2), ints(-1, -2)), versions=(10, 11, 13)),
     Case("Slice", "both-ways", FOUR, (X, ints(FAR, 1), ints(-FAR, 3), ints(1, 3), ints(-2, 1)), versions=(10, 11, 13)),
+    Case("Slice", "backwards-from-before", CUBE, (X, ints(-9), ints(-FAR), ints(2), ints(-1)), versions=(10, 11, 13)),
     Case("Slice", "axes-left-out", CUBE, (X, ints(1, 2), ints(2, 0), LEFT_OUT, ints(1, -1)), versions=(10, 11, 13)),
     Case("Slice", "nothing-left", CUBE, (X, ints(2), ints(1), ints(1)), versions=(10, 11, 13), smooth=False),
 ]

@@ -24,8 +24,8 @@ def whole(dtype: str, *values: int) -> np.ndarray:
 
 
 def drawn(dtype: str, *sizes: int, seed: int = 5) -> np.ndarray:
-    """Integers from nearly all of the type's range, of 8 bits at most."""
-    low, high = (-127, 127) if dtype.startswith("int") else (0, 255)
+    """Integers of 8 bits; signed ones of 7, because onnxruntime's sums of more overflow on processors without VNNI."""
+    low, high = (-64, 65) if dtype == "int8" else (0, 256)
     return np.random.default_rng(seed).integers(low, high, sizes).astype(dtype)
 
 

@@ -72,9 +72,9 @@ REFUSED_MODELS = {
     "type-without-torch": (_changed(_store_as_bfloat16), "'half' .* has type bfloat16"),
     "two-inputs": (
         _changed(lambda m: m.graph.input.append(helper.make_tensor_value_info("mask", TensorProto.FLOAT, [1]))),
-        r"2 inputs \['x', 'mask'\]",
+        r"2 inputs \('x', 'mask'\)",
     ),
-    "no-input": (_changed(lambda m: m.graph.ClearField("input")), r"0 inputs \[\]"),
+    "no-input": (_changed(lambda m: m.graph.ClearField("input")), r"0 inputs \(\)"),
     "integer-input": (
         to_bytes(
             build_model(
@@ -154,9 +154,9 @@ def test_version_outside_the_table_is_refused_with_the_known_ones() -> None:
     stored = ["scale", "bias", "mean", "var"]
     nodes = [helper.make_node("BatchNormalization", ["x", *stored], ["y"])]
     weights = {name: np.ones(3, np.float32) for name in stored}
-    model_bytes = to_bytes(build_model(nodes, shape=("n", 3, 4, 4), initializers=weights, opset=8))
+    model_bytes = to_bytes(build_model(nodes, shape=("n", 3, 4, 4), initializers=weights, opset=6))
 
-    with pytest.raises(UnsupportedOperator, match=r"BatchNormalization, since version 7.*\[9, 14, 15\]"):
+    with pytest.raises(UnsupportedOperator, match=r"BatchNormalization, since version 6.*\[7, 9, 14, 15\]"):
         load_frozen(model_bytes)
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainer.frozen import load_frozen
+from trainer.frozen.errors import UnsupportedOperator
 from trainer.frozen.graph import read_graph
 from trainer.frozen.module import FrozenModel
 
@@ -247,6 +248,19 @@ def test_gradient_passes_beside_computed_shapes(text: str) -> None:
         assert torch.autograd.gradcheck(frozen, (x,), fast_mode=True)
 
 
+def test_parts_that_no_one_reads_count_when_the_others_are_cut() -> None:
+    text = """<ir_version: 4, opset_import: ["" : 9]>
+        graph (float[n,6] x) => (float[n,2] y) {
+            first, second, third = Split <axis = 1> (x)
+            y = Add (first, second)
+        }"""
+    x = _picture((3, 6))
+
+    frozen = load_frozen(to_bytes(onnx.parser.parse_model(text)), parity_inputs=x)
+
+    np.testing.assert_array_equal(x[:, :2] + x[:, 2:4], frozen(torch.from_numpy(x)).numpy())
+
+
 def test_what_sizes_make_meets_pictures_on_another_device() -> None:
     """Shapes are computed on the CPU, so are tensors filled by them; the meta device stands for an accelerator."""
     text = """<ir_version: 10, opset_import: ["" : 17]>
@@ -297,3 +311,14 @@ def test_weights_of_a_computed_choice_are_told_apart() -> None:
 
     np.testing.assert_array_equal(flat * second, frozen(torch.from_numpy(flat)).numpy())
     np.testing.assert_array_equal(tall * first, frozen(torch.from_numpy(tall)).numpy())
+
+
+def test_sequence_of_different_shapes_is_refused_by_name() -> None:
+    text = """<ir_version: 10, opset_import: ["" : 17]>
+        graph (float[n,5] x) => (float[n,2] y) <int64 two = {2}, int64 zero = {0}> {
+            parts = SplitToSequence <axis = 1> (x, two)
+            y = SequenceAt (parts, zero)
+        }"""
+
+    with pytest.raises(UnsupportedOperator, match=r"SplitToSequence.*one shape"):
+        load_frozen(to_bytes(onnx.parser.parse_model(text)), parity_inputs=_picture((3, 5)))

@@ -129,6 +129,26 @@ def test_parity_gives_every_tap_and_output_a_number_below_the_tolerance_of_loadi
     assert all(0 <= error <= found.tolerance for error in found.errors.values())
 
 
+def test_a_file_that_rounds_is_compared_node_by_node_and_by_its_root_mean_square() -> None:
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"]),
+        helper.make_node("Conv", ["d", "w"], ["y"]),
+    ]
+    weights = {"s": np.array(0.1, np.float32), "z": np.array(3, np.int8), "w": np.ones((2, 3, 1, 1), np.float32)}
+    content = to_bytes(build_model(nodes, shape=("n", 3, 4, 4), initializers=weights))
+    inputs = np.random.default_rng(0).random((2, 3, 4, 4), dtype=np.float32)
+
+    rounding, plain = (
+        survey_parity(each, taps=find_taps(each), inputs=batch)
+        for each, batch in ((content, inputs), (to_bytes(residual_model()), inputs.repeat(2, axis=2).repeat(2, axis=3)))
+    )
+
+    assert (True, None) == (rounding.rounds, rounding.nodewise)
+    assert (False, None) == (plain.rounds, plain.nodewise)
+    assert rounding.errors["y"] < plain.tolerance < rounding.tolerance
+
+
 def test_a_file_that_is_no_model_is_refused_as_a_whole() -> None:
     with pytest.raises(UnsupportedModel):
         survey_operators(b"no model")

@@ -36,10 +36,16 @@ def attention(node: Node) -> Kernel:
             scores = _masked(scores, mask.to(scores.device))
         if causal:
             scores = _masked(scores, torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril())
-        mixed = torch.softmax(scores, dim=-1) @ v
+        mixed = _shares(scores) @ v
         return mixed if query.dim() == 4 else mixed.transpose(1, 2).flatten(2)
 
     return apply
+
+
+def _shares(scores: Tensor) -> Tensor:
+    """Softmax along the keys; a query that may look at none takes nothing from any."""
+    blind = (scores == float("-inf")).all(dim=-1, keepdim=True)
+    return torch.softmax(scores.masked_fill(blind, 0.0), dim=-1).masked_fill(blind, 0.0)
 
 
 def _masked(scores: Tensor, mask: Tensor) -> Tensor:

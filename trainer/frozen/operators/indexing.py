@@ -13,14 +13,23 @@ from trainer.frozen.operators import Kernel, operator, plain
 from trainer.frozen.operators.devices import together
 
 
+def _backward_places(cut: slice, size: int) -> list[int]:
+    """From start down to before end; unlike numpy's, a start before the first element means the first."""
+    start, end = (place + size if place < 0 else place for place in (cut.start, cut.stop))
+    first = max(min(start, size - 1), 0)
+    return list(range(first, max(min(end, size - 1), -1), cut.step)) if size else []
+
+
 def _slice(x: Tensor, cuts: dict[int, slice]) -> Tensor:
-    """Numpy's slicing, which is ONNX's; torch itself has no negative steps."""
-    forward = [cuts.get(axis, slice(None)) for axis in range(x.dim())]
+    """Numpy's slicing, which is ONNX's unless it goes backwards; torch itself has no negative steps."""
+    forward = [slice(None)] * x.dim()
     for axis, cut in cuts.items():
-        if cut.step is not None and cut.step < 0:
-            forward[axis] = slice(None)
-            picks = list(range(*cut.indices(x.shape[axis])))
-            x = x.index_select(axis, torch.tensor(picks, dtype=torch.int64, device=x.device))
+        if cut.step is None or cut.step > 0:
+            # Within the axis: exporters write the smallest and the largest 64-bit number, of which torch warns.
+            forward[axis] = slice(*cut.indices(x.shape[axis]))
+        else:
+            picks = torch.tensor(_backward_places(cut, x.shape[axis]), dtype=torch.int64, device=x.device)
+            x = x.index_select(axis, picks)
     return x[tuple(forward)]
 
 
@@ -59,6 +68,9 @@ def gather(node: Node) -> Kernel:
 
     def apply(x: Tensor, indices: Tensor) -> Tensor:
         at = axis % x.dim()
+        if indices.dim() == 0:
+            # A view: exporters take query, key and value apart this way, and every size out of a shape.
+            return x.select(at, int(indices))
         rows = x.index_select(at, _from_front(indices, x.shape[at], x).reshape(-1))
         return rows.reshape(x.shape[:at] + indices.shape + x.shape[at + 1 :])
 

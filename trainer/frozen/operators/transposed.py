@@ -26,7 +26,7 @@ def transposed_convolution(node: Node) -> Kernel:
         whole = _BY_AXES[axes](x, weight, None, strides, 0, 0, groups, dilations)
         more = extra or (0,) * axes
         grown = [size + rest for size, rest in zip(whole.shape[2:], more, strict=True)]
-        ends = _ends(window, grown, wanted or _same_sizes(window, sizes, strides))
+        ends = _ends(window, grown, wanted or _same_sizes(window, sizes, strides, grown))
         # What the padding takes away is a crop here, and what output_padding adds is not reached by any window.
         ends = [(begin, end + rest) for (begin, end), rest in zip(ends, more, strict=True)]
         cropped = functional.pad(whole, flat_pads(ends)) if any(end != (0, 0) for end in ends) else whole
@@ -35,10 +35,13 @@ def transposed_convolution(node: Node) -> Kernel:
     return apply
 
 
-def _same_sizes(window: Window, sizes: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...] | None:
+def _same_sizes(
+    window: Window, sizes: tuple[int, ...], strides: tuple[int, ...], grown: list[int]
+) -> tuple[int, ...] | None:
+    """The input's sizes times the strides, but nothing that no window reaches; None if auto_pad is not SAME."""
     if not window.auto_pad.startswith("SAME"):
         return None
-    return tuple(size * stride for size, stride in zip(sizes, strides, strict=True))
+    return tuple(min(size * stride, most) for size, stride, most in zip(sizes, strides, grown, strict=True))
 
 
 def _ends(window: Window, grown: list[int], wanted: tuple[int, ...] | None) -> list[tuple[int, int]]:
