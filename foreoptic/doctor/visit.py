@@ -1,6 +1,5 @@
 """One call of `foreoptic doctor`: examine with a progress bar, print, and the exit status that scripts ask for."""
 
-import os
 from pathlib import Path
 
 import typer
@@ -11,7 +10,7 @@ from foreoptic.doctor.printing import print_examination
 from foreoptic.doctor.question import Question
 from foreoptic.following import progress_bar
 from foreoptic.registering import Stated
-from service.settings import Settings
+from service.settings import PROCESSORS, Settings
 from trainer.interface import Normalisation
 
 
@@ -39,7 +38,7 @@ def visit(
         part=part,
         threads=settings.threads,
         rows=settings.micro_batch_images,
-        cores=os.cpu_count() or 1,
+        cores=PROCESSORS,
         quick=quick,
     )
     with progress_bar() as advance:
