@@ -4,13 +4,13 @@ torch is loaded only by the commands that fit.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import httpx
 import typer
 from pydantic import ValidationError
 
-from foreoptic import __version__, show
+from foreoptic import __version__, options, show
 from foreoptic.client import Client, ServiceError
 from service.contract.errors import ContractError
 from service.contract.input_spec import InputSpec
@@ -28,8 +28,6 @@ Model = Annotated[str, typer.Argument(help="A registered model, one that ships, 
 Name = Annotated[str, typer.Argument(help="A model's name.")]
 Url = Annotated[str, typer.Option(help="Where the service listens.", envvar="FOREOPTIC_URL")]
 Domain = Annotated[str, typer.Option(help="Name of the domain.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-Layout = Literal["NCHW", "NHWC"]
 Method = Annotated[str, typer.Option(help="How the corrector is fitted.")]
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -73,7 +71,7 @@ def common(
 def demo(
     seed: Annotated[int, typer.Option(help="Which images are posted and how they are split.")] = 0,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the service running and show how to call it.")] = False,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Watch a frozen classifier fail on another source and recover from one unlabelled batch."""
     from foreoptic.demo import DemoError, run_demo
@@ -125,33 +123,55 @@ def worker(
 
 
 @app.command()
+def doctor(
+    onnx_file: options.OnnxFile,
+    source: options.Source = None,
+    part: options.Part = None,
+    low: options.Low = 0.0,
+    high: options.High = None,
+    mean: options.Mean = "0",
+    std: options.Std = "1",
+    layout: options.LayoutName = None,
+    size: options.Size = None,
+    scores: options.Scores = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Do not time anything, and try small batches only.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Say what can be done with an ONNX file, and register nothing; exit 1 if `register` would refuse it."""
+    from foreoptic.doctor.visit import visit
+
+    visit(
+        onnx_file,
+        source,
+        settings(),
+        part=part,
+        normalisation=options.normalisation_of(low, high, mean, std),
+        stated=options.stated_of(layout, size, scores),
+        quick=quick,
+        as_json=as_json,
+    )
+
+
+@app.command()
 def register(
-    onnx_file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The frozen model.")],
+    onnx_file: options.OnnxFile,
     name: Annotated[str, typer.Option(help="Its name; a-z, 0-9, '-' and '_'.")],
-    source: Annotated[
-        Path | None, typer.Option(exists=True, help="Source images: .npz with x (and y), or a folder of class folders.")
-    ] = None,
-    part: Annotated[str | None, typer.Option(help="Read x_PART and y_PART of the .npz, as in x_train.")] = None,
+    source: options.Source = None,
+    part: options.Part = None,
     labels: Annotated[str | None, typer.Option(help="Class names, separated by commas.")] = None,
-    low: Annotated[float, typer.Option(help="What pixel 0 becomes.")] = 0.0,
-    high: Annotated[float | None, typer.Option(help="What pixel 255 becomes; 1 unless the input is uint8.")] = None,
-    mean: Annotated[str, typer.Option(help="Subtracted then, one value or one a channel.")] = "0",
-    std: Annotated[str, typer.Option(help="Divided by then, one value or one a channel.")] = "1",
-    layout: Annotated[Layout | None, typer.Option(help="Where the channels are, if the shape leaves a doubt.")] = None,
-    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH to serve at, where the file leaves them open.")] = None,
-    scores: Annotated[
-        str | None, typer.Option(help="The output with the class scores, if it is not the first.")
-    ] = None,
+    low: options.Low = 0.0,
+    high: options.High = None,
+    mean: options.Mean = "0",
+    std: options.Std = "1",
+    layout: options.LayoutName = None,
+    size: options.Size = None,
+    scores: options.Scores = None,
     home: Annotated[Path | None, typer.Option(help="Where everything is written.")] = None,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Make an ONNX classifier a model: hash, input, taps, fingerprint, parity."""
-    from foreoptic.registering import Stated, register_file
-    from trainer.interface import Normalisation
+    from foreoptic.registering import register_file
 
-    bounds = None if high is None and low == 0 else (low, 1.0 if high is None else high)
-    normalisation = Normalisation(bounds, _numbers(mean, "--mean"), _numbers(std, "--std"))
-    stated = Stated(layout, None if size is None else _size(size), scores)
     words = tuple(word.strip() for word in labels.split(",")) if labels else None
     manifest = register_file(
         onnx_file,
@@ -160,8 +180,8 @@ def register(
         settings(home=home),
         part=part,
         labels=words,
-        normalisation=normalisation,
-        stated=stated,
+        normalisation=options.normalisation_of(low, high, mean, std),
+        stated=options.stated_of(layout, size, scores),
     )
     if as_json:
         show.print_json(manifest.model_dump(mode="json"))
@@ -189,7 +209,7 @@ def fit(
     method: Method = "homogenizer",
     seed: Annotated[int, typer.Option(help="How the batch is split and the fit started.")] = 0,
     part: Annotated[str | None, typer.Option(help="Read x_PART of the .npz.")] = None,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Fit a corrector without a service, and judge it."""
     from foreoptic.fitting import fit_file
@@ -209,7 +229,7 @@ def evaluate(
     images: Annotated[int, typer.Option(min=32, help="Unlabelled images that a fit gets.")] = 512,
     seeds: Annotated[int, typer.Option(min=1, help="How many draws.")] = 3,
     method: Method = "homogenizer",
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Source accuracy, target accuracy before and after: what a correction is worth on labels that no fit sees."""
     from foreoptic.evaluating import run_evaluation
@@ -225,7 +245,7 @@ def adapt(
     url: Url = DEFAULT_URL,
     method: Method = "homogenizer",
     follow: Annotated[bool, typer.Option("--follow", help="Wait for the verdict, with a progress bar.")] = False,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Post an unlabelled batch to a service."""
     from foreoptic.following import follow_job, packed
@@ -240,7 +260,8 @@ def adapt(
 
 @app.command("ls")
 def list_models(
-    home: Annotated[Path | None, typer.Option(help="Where everything is written.")] = None, as_json: Json = False
+    home: Annotated[Path | None, typer.Option(help="Where everything is written.")] = None,
+    as_json: options.Json = False,
 ) -> None:
     """Models that are registered here."""
     from foreoptic.locate import open_home
@@ -264,7 +285,7 @@ def show_version(
     model: Name,
     version: Annotated[int | None, typer.Argument(help="A version; the list of all without it.")] = None,
     url: Url = DEFAULT_URL,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Versions of a model that a service has, or one of them."""
     with Client(url, model) as client:
@@ -307,20 +328,6 @@ def verify(folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, 
     show.print_facts(
         [("digest", bundle.digest), ("frozen SHA-256", bundle.manifest.frozen_sha256), ("files", len(bundle.files))]
     )
-
-
-def _numbers(text: str, option: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise show.fail(f"{option} takes numbers separated by commas, got '{text}'") from error
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, cross, width = text.partition("x")
-    if not (cross and height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-        raise show.fail(f"--size takes HEIGHTxWIDTH in pixels, such as 224x224, got '{text}'")
-    return int(height), int(width)
 
 
 def _input_line(spec: InputSpec) -> str:

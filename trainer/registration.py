@@ -133,12 +133,12 @@ def _look(reading: Reading, name: str, example: np.ndarray) -> tuple[OutputSpec,
     """
     with torch.no_grad():
         scores, taps = reading.scores_and_taps(torch.from_numpy(rows_of(example, ROWS_TRIED)))
-    kind = "probabilities" if _are_probabilities(scores) else "logits"
+    kind = "probabilities" if are_probabilities(scores) else "logits"
     spec = OutputSpec.model_validate({"name": name, "classes": scores.shape[1], "scores": kind})
     return spec, {tap: value.shape[1] for tap, value in taps.items() if value.dim() > 1 and len(value) == ROWS_TRIED}
 
 
-def _are_probabilities(scores: torch.Tensor) -> bool:
+def are_probabilities(scores: torch.Tensor) -> bool:
     """Whether all rows could be: a softmax may hide behind reshapes and casts, its values cannot."""
     sums = scores.double().sum(dim=1)
     return bool((scores >= 0).all() and ((sums - 1).abs() < PROBABILITY_SLACK).all())

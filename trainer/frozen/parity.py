@@ -4,8 +4,8 @@ onnxruntime is what will serve the file, so it is right by definition: a gradien
 from it would fit a corrector to another model.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -16,11 +16,20 @@ from trainer.frozen.errors import ParityError, UnsupportedModel
 from trainer.frozen.graph import Graph, parse_proto, read_graph
 from trainer.frozen.module import FrozenModel
 
+Measure = Callable[[np.ndarray, np.ndarray], float]
+
 BATCH = 3
 SMALLEST_SCALE = 1e-6
 SINGLE_TOLERANCE = 1e-4
 HALF_TOLERANCE = 2e-2
 """Half precision has 11 bits; a few dozen layers that round in other places differ by some of their last ones."""
+
+
+class Difference(NamedTuple):
+    """How far one tensor is from onnxruntime's; infinitely where shapes or types differ, as the detail then says."""
+
+    error: float
+    detail: str
 
 
 def relative_error(got: np.ndarray, expected: np.ndarray) -> float:
@@ -74,34 +83,37 @@ def random_inputs(model: FrozenModel, dtype: np.dtype) -> np.ndarray:
     return draw.integers(0, 256, sizes, np.uint8) if dtype == np.uint8 else draw.standard_normal(sizes).astype(dtype)
 
 
-def output_shapes(model_bytes: bytes, inputs: np.ndarray) -> dict[str, tuple[int, ...]]:
+def output_shapes(
+    model_bytes: bytes, inputs: np.ndarray, names: Sequence[str] | None = None
+) -> dict[str, tuple[int, ...]]:
     """The shape of every output for one batch, by name in the file's order, as onnxruntime computes it.
+
+    Args:
+        names: of other tensors, made by nodes, to ask for instead.
 
     Raises:
         UnsupportedModel: see `read_graph`; or onnxruntime does not run the file on the batch.
     """
     graph = read_graph(model_bytes)
-    values = _runtime_values(model_bytes, graph.input_name, inputs, graph.outputs)
+    values = _runtime_values(model_bytes, graph.input_name, inputs, graph.outputs if names is None else tuple(names))
     return {name: value.shape for name, value in values.items()}
 
 
-def check_parity(
-    model: FrozenModel,
-    model_bytes: bytes,
-    inputs: np.ndarray,
-    tolerance: float,
-    measure: Callable[[np.ndarray, np.ndarray], float] = relative_error,
-) -> None:
-    """Compare every output and every tap on one batch.
+def differences(
+    model: FrozenModel, model_bytes: bytes, inputs: np.ndarray, measure: Measure = relative_error
+) -> dict[str, Difference]:
+    """How far every tap and every output is from onnxruntime's on one batch.
 
     Args:
         model: the reading; it may lie on any device.
         model_bytes: the file that it was read from.
         inputs: of the file's input shape and type.
-        tolerance: largest `measure` allowed for any tensor.
+
+    Returns:
+        By name, in graph order and taps first: where one differs, every output behind it differs too, and only the
+        first says where to look.
 
     Raises:
-        ParityError: naming the first tensor, in graph order, that is beyond the tolerance or has another shape or type.
         UnsupportedModel: onnxruntime or torch does not run the file on the batch.
         InputMismatch: the batch does not have the declared shape.
     """
@@ -118,18 +130,31 @@ def check_parity(
             f"({'; '.join(getattr(error, '__notes__', []))})"
         ) from error
     got = {name: value.cpu().numpy() for name, value in {**outputs, **taps}.items()}
-    # Taps first: where one differs, every output behind it differs too, and only the first says where to look.
-    for name in (*model.taps, *model.outputs):
-        _check_form(name, got[name], expected[name], tolerance)
-        found = measure(got[name], expected[name])
-        if found > tolerance:
-            raise ParityError(name, found, tolerance)
+    return {name: _difference(got[name], expected[name], measure) for name in (*model.taps, *model.outputs)}
 
 
-def _check_form(name: str, got: np.ndarray, expected: np.ndarray, tolerance: float) -> None:
+def check_parity(
+    model: FrozenModel, model_bytes: bytes, inputs: np.ndarray, tolerance: float, measure: Measure = relative_error
+) -> None:
+    """Compare every output and every tap on one batch; see `differences`.
+
+    Args:
+        tolerance: largest `measure` allowed for any tensor.
+
+    Raises:
+        ParityError: naming the first tensor, in graph order, that is beyond the tolerance or has another shape or type.
+        UnsupportedModel, InputMismatch: as `differences`.
+    """
+    for name, found in differences(model, model_bytes, inputs, measure).items():
+        if found.error > tolerance:
+            raise ParityError(name, found.error, tolerance, found.detail)
+
+
+def _difference(got: np.ndarray, expected: np.ndarray, measure: Measure) -> Difference:
     if got.shape != expected.shape or not _is_read_as(got.dtype, expected.dtype):
         detail = f"{got.dtype}{list(got.shape)} against {expected.dtype}{list(expected.shape)}"
-        raise ParityError(name, float("inf"), tolerance, detail)
+        return Difference(float("inf"), detail)
+    return Difference(measure(got, expected), "")
 
 
 def _is_read_as(got: np.dtype, stored: np.dtype) -> bool:
