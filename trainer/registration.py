@@ -68,14 +68,7 @@ def register(
         FrozenError: the graph cannot be read as a differentiable module, or does not agree with onnxruntime.
     """
     statistics = batchnorm_statistics(content)
-    names = find_taps(content) if source is not None else tuple(statistics)
-    if source is None and not names:
-        raise RegistrationError(
-            "the model keeps no BatchNormalization nodes (most exporters fold them) and no source images were given; "
-            "give some with --source, an .npz with x (and y) or a folder of class folders"
-        )
-    if source is not None and len(source.images) < FEWEST_IMAGES:
-        raise RegistrationError(f"{len(source.images)} source images were given; at least {FEWEST_IMAGES} are needed")
+    names = _tap_names(content, tuple(statistics), source)
     example = source.images[:EXAMPLES] if source is not None else spec.to_planes(spec.noise(EXAMPLES))
     name_of_scores = choose_scores(_output_shapes(content, spec), wanted=scores)
     reading = read_model(content, spec, taps=names, scores=name_of_scores, example=example)
@@ -106,6 +99,24 @@ def register(
     return Bundle(sha256_hex(manifest.to_bytes()), manifest, files)
 
 
+def _tap_names(content: bytes, normalized: tuple[str, ...], source: Dataset | None) -> tuple[str, ...]:
+    """All taps where there are source images, else those whose statistics BatchNormalization nodes keep."""
+    found = find_taps(content)
+    if not found:
+        raise RegistrationError(
+            "the model has neither convolutions nor linear layers with stored weights to compare statistics at; "
+            "no corrector can be fitted in front of it"
+        )
+    if source is None and not normalized:
+        raise RegistrationError(
+            "the model keeps no BatchNormalization nodes (most exporters fold them) and no source images were given; "
+            "give some with --source, an .npz with x (and y) or a folder of class folders"
+        )
+    if source is not None and len(source.images) < FEWEST_IMAGES:
+        raise RegistrationError(f"{len(source.images)} source images were given; at least {FEWEST_IMAGES} are needed")
+    return found if source is not None else normalized
+
+
 def _output_shapes(content: bytes, spec: InputSpec) -> dict[str, tuple[int, ...]]:
     """The shape of every output for one batch of noise, as onnxruntime computes it.
 
@@ -131,8 +142,14 @@ def _look(reading: Reading, name: str, example: np.ndarray) -> tuple[OutputSpec,
 
     Also shows that the reading takes any number of rows.
     """
-    with torch.no_grad():
-        scores, taps = reading.scores_and_taps(torch.from_numpy(rows_of(example, ROWS_TRIED)))
+    try:
+        with torch.no_grad():
+            scores, taps = reading.scores_and_taps(torch.from_numpy(rows_of(example, ROWS_TRIED)))
+    except RuntimeError as error:
+        raise RegistrationError(
+            f"the model takes {len(example)} rows and not {ROWS_TRIED}, though its file leaves their number open: a "
+            "size was written down where it should have been computed; export it with its batch axis dynamic, or fixed"
+        ) from error
     kind = "probabilities" if are_probabilities(scores) else "logits"
     spec = OutputSpec.model_validate({"name": name, "classes": scores.shape[1], "scores": kind})
     return spec, {tap: value.shape[1] for tap, value in taps.items() if value.dim() > 1 and len(value) == ROWS_TRIED}

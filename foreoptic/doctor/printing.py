@@ -106,7 +106,7 @@ def _supported(nodes: int, refused: int) -> str:
 def _taps(found: Taps) -> None:
     count = len(found.taps)
     _facts(
-        ("taps", f"{count} convolution outputs" + ("" if count >= found.fewest else f"; {found.fewest} are needed")),
+        ("taps", f"{count} tensors" + ("" if count >= found.fewest else f"; {found.fewest} are needed")),
         ("BatchNormalization", _normalised(found, count)),
         (
             "fingerprint",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from service.contract.fingerprint import MISSING_IN_BATCHNORM
 from service.contract.input_spec import InputSpec
-from trainer.frozen import batchnorm_statistics, find_taps, output_shapes
+from trainer.frozen import batchnorm_statistics, channels_last_taps, find_taps, output_shapes
 from trainer.frozen.graph import parse_proto
 from trainer.reading import EXAMPLES
 from trainer.registration import FEWEST_TAPS, choose_taps
@@ -57,7 +57,14 @@ def look_at_taps(content: bytes, spec: InputSpec, *, with_images: bool) -> Taps:
     names, statistics = find_taps(content), batchnorm_statistics(content)
     # onnxruntime takes no name at all for all of them.
     shapes = output_shapes(content, spec.noise(spec.batch or EXAMPLES), names) if names else {}
-    channels = {name: shape[1] for name, shape in shapes.items()}
+    last = channels_last_taps(content)
+    rows = spec.batch or EXAMPLES
+    channels = {
+        name: shape[-1] if name in last else shape[1]
+        for name, shape in shapes.items()
+        if len(shape) > 1 and shape[0] == rows
+    }
+    names = tuple(channels)
     used = names if with_images or not statistics else tuple(statistics)
     chosen = choose_taps(used, channels) if len(used) >= FEWEST_TAPS else ()
     reserved = {tap.name for tap in chosen if tap.reserved}

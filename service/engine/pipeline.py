@@ -5,13 +5,16 @@ not finite costs its rows the correction, never the answer: the frozen model see
 says `corrected=False`.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from service.engine.session import Array, SessionError
+
+COMPARING_S = 5.0
 
 
 class Graph(Protocol):
@@ -71,13 +74,20 @@ class Pipeline:
         return [Answer(out, done) for out, done in zip(outputs, corrected, strict=True)]
 
 
-def mixes_exactly(frozen: Graph, rows: Array) -> bool:
+def mixes_exactly(
+    frozen: Graph, rows: Array, *, clock: Callable[[], float] = time.monotonic, budget_s: float = COMPARING_S
+) -> bool:
     """Whether each row's outputs are the same bits alone, as in every prefix of `rows`.
 
-    Some matrix kernels sum in another order when the batch has another size. Where so, callers do not share runs.
+    Some matrix kernels sum in another order when the batch has another size. Where so, callers do not share runs; nor
+    do they where finding out takes longer than `budget_s`: a model that slow has the processors busy with one row, and
+    a service that starts must not spend a minute on the question.
     """
+    deadline = clock() + budget_s
     alone = [frozen.run(rows[i : i + 1]) for i in range(len(rows))]
     for size in range(2, len(rows) + 1):
+        if clock() > deadline:
+            return False
         together = frozen.run(rows[:size])
         for index, output in enumerate(together):
             if len(output) != size or not np.array_equal(output, np.concatenate([a[index] for a in alone[:size]])):

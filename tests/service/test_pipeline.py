@@ -1,5 +1,7 @@
 """The pipeline: one run of the frozen model for a mixed batch, each row through its own version, failing open."""
 
+from itertools import count
+
 import numpy as np
 import pytest
 
@@ -96,6 +98,12 @@ def test_a_failing_frozen_model_is_an_error_and_no_answer() -> None:
 
 def test_the_tiny_model_gives_each_row_the_same_bits_in_any_batch(tiny_onnx) -> None:
     assert mixes_exactly(OnnxSession(tiny_onnx, threads=2), random_rows(16))
+
+
+def test_a_model_that_is_too_slow_to_compare_does_not_mix_callers(tiny_onnx) -> None:
+    seconds = count(step=3)
+
+    assert not mixes_exactly(OnnxSession(tiny_onnx, threads=2), random_rows(16), clock=lambda: next(seconds))
 
 
 def test_a_model_that_looks_at_its_neighbours_is_found_out() -> None:
