@@ -14,6 +14,18 @@ Report = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
+class Source:
+    """Source images that a study hands over; a job in the service never has any.
+
+    Attributes:
+        images: planes (n, C, H, W) float32. labels: (n,) int64.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+
+@dataclass(frozen=True)
 class Task:
     """One fit.
 
@@ -25,6 +37,10 @@ class Task:
         fit, select: planes (n, C, H, W) float32, the parts of the batch that a method may see.
         seed: of every draw that the method makes.
         report: told how far the fit has come, share from 0 to 1.
+        labels: (n,) int64 classes of `fit`, where somebody knows them. Like the next two, of studies alone: None in a
+            job of the service.
+        source: source images.
+        random_network: the frozen model's architecture with random weights.
     """
 
     frozen: Reading
@@ -36,3 +52,6 @@ class Task:
     select: torch.Tensor
     seed: int
     report: Report
+    labels: torch.Tensor | None = None
+    source: Source | None = None
+    random_network: Reading | None = None

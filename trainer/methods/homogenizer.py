@@ -10,9 +10,11 @@ that start as the identity, no batch statistics inside the corrector, and its si
    stands for the family: the fitted taps often prefer the worse.
 4. A larger family replaces the best so far only if its loss on reserved taps, on the select part, is lower by more than
    two standard errors; fitting stops when that loss is that of a clean source batch.
+
+That is the preset `default`. The preset `paper` is what the paper and its authors' code do: `trainer.homogenization`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -24,6 +26,7 @@ from service.contract.distances import statistics_loss
 from service.contract.job import Progress
 from service.contract.statistics import TapMoments, pool, take
 from trainer.corrector import Corrector
+from trainer.homogenization import Paper, fit_paper
 from trainer.losses.moments import MomentLoss
 from trainer.measure import tap_moments
 from trainer.stages.filter import Filter
@@ -60,12 +63,20 @@ class Config:
     resamples: int = 100
 
 
+PRESETS: Mapping[str, Config | Paper] = {"default": Config(), "paper": Paper()}
+
 SCALES = (0.65, 0.8, 1.0, 1.25, 1.55)
 """Stretches tried in either direction before a warp is fitted: the loss has a valley at each of several sizes."""
 
 
-def fit(task: Task, config: Config) -> Corrector:
-    """The smallest corrector that brings the select part's reserved taps as close to the source as any."""
+def fit(task: Task, config: Config | Paper) -> Corrector:
+    """The smallest corrector that brings the select part's reserved taps as close to the source as any, or the paper's.
+
+    Raises:
+        NoSource, ValueError: see `fit_paper`.
+    """
+    if isinstance(config, Paper):
+        return fit_paper(task, config)
     # Stages draw their first weights from torch's own generator: seeded here, and left as it was found.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(task.seed)

@@ -1,6 +1,7 @@
-"""The stages of a corrector, one file each, smallest first: warp, filter, residual.
+"""The stages of a corrector, one file each, smallest first: warp, filter, residual; the paper's own is reconstruction.
 
-A stage is a torch module that keeps the shape (n, C, H, W), is the identity at its start, and can write itself as ONNX.
+A stage is a torch module that keeps the shape (n, C, H, W), is the identity at its start unless it says that it is not,
+and can write itself as ONNX.
 To add one: a file with a subclass of `Stage`, and its name in the methods that are to use it.
 """
 
@@ -33,6 +34,7 @@ class Stage(nn.Module, ABC):
     """What a corrector is made of."""
 
     name: ClassVar[str]
+    starts_as_identity: ClassVar[bool] = True
 
     @abstractmethod
     def forward(self, x: torch.Tensor) -> torch.Tensor:
