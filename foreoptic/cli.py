@@ -10,7 +10,7 @@ import httpx
 import typer
 from pydantic import ValidationError
 
-from foreoptic import __version__, options, show
+from foreoptic import __version__, options, reproduce, show
 from foreoptic.client import Client, ServiceError
 from service.contract.errors import ContractError
 from service.contract.input_spec import InputSpec
@@ -23,6 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(reproduce.app, name="reproduce")
 
 Model = Annotated[str, typer.Argument(help="A registered model, one that ships, or a bundle's folder.")]
 Name = Annotated[str, typer.Argument(help="A model's name.")]

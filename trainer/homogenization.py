@@ -1,9 +1,9 @@
 """The fit of the homogenization paper, as its authors' code does it: the preset `paper` of the method `homogenizer`.
 
 The paper's network is fitted to unlabelled or labelled target images by Adam with one step size, for a number of
-epochs; nothing chooses and nothing stops it early. The frozen model is in inference mode, the corrector's normalisations
-use the mini-batch while it is fitted and what they have averaged afterwards. Where paper and code disagree there is a
-field in `Paper`.
+epochs; nothing chooses and nothing stops it early. The frozen model is in inference mode, the corrector's
+normalisations use the mini-batch while it is fitted and what they have averaged afterwards. Where paper and code
+disagree there is a field in `Paper`.
 """
 
 from collections.abc import Callable
@@ -67,7 +67,8 @@ def fit_paper(task: Task, config: Paper) -> Corrector:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(task.seed)
         stage = Reconstruction(task.frame, width=config.width, depth=config.depth)
-    stage = stage.to(task.fit.device).train()
+    # Channels last: three quarters of the time on a processor, where these convolutions are too narrow for it.
+    stage = stage.to(task.fit.device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     _descend(task, config, stage, _loss(task, config))
     task.report(Progress(share=1.0, step="fitted"))
     return Corrector([stage.eval()])

@@ -30,7 +30,8 @@ class NormLoss:
     def _distance(activation: Tensor, mean: Tensor, var: Tensor) -> Tensor:
         flat = activation.transpose(0, 1).flatten(1)
         var_t, mean_t = torch.var_mean(flat, dim=1, unbiased=False)
-        return torch.linalg.vector_norm(mean_t - mean) + torch.linalg.vector_norm(var_t - var)
+        distance: Tensor = torch.linalg.vector_norm(mean_t - mean) + torch.linalg.vector_norm(var_t - var)
+        return distance
 
 
 class ClassNormLoss:
@@ -65,8 +66,9 @@ class ClassNormLoss:
         # Deviations from the class's own mean: the difference of two large moments would lose float32's digits.
         centred = flat - (chosen.T[:, present] @ mean_t)[:, :, None]
         var_t = weights @ centred.square().mean(dim=2)
-        distances = torch.linalg.vector_norm(mean_t - mean[present], dim=1)
-        return (distances + torch.linalg.vector_norm(var_t - var[present], dim=1)).mean()
+        of_means: Tensor = torch.linalg.vector_norm(mean_t - mean[present], dim=1)
+        of_variances: Tensor = torch.linalg.vector_norm(var_t - var[present], dim=1)
+        return (of_means + of_variances).mean()
 
 
 def _tensor(values: object, device: torch.device | str) -> Tensor:

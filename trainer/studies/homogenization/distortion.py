@@ -1,9 +1,10 @@
 """The paper's perturbation: delta(x) = K2 * (K1 * (x + kappa N)), one draw for all images of a run.
 
 N is one fixed pattern of the image's shape. K1 and K2 are full 3x3 convolutions over all channels: the identity plus
-kappa times a normal number on every weight, and a bias of kappa times a normal number; borders are reflected. Images are
-normalised before and never clamped after. The paper names neither the biases nor that the pattern is fixed; both are in
-its authors' code. There each draw depends on whether a checkpoint was on the disk; here it has a generator of its own.
+kappa times a normal number on every weight, and a bias of kappa times a normal number; borders are reflected. Images
+are normalised before and never clamped after. The paper names neither the biases nor that the pattern is fixed; both
+are in its authors' code. There each draw depends on whether a checkpoint was on the disk; here it has a generator of
+its own.
 """
 
 from typing import Self

@@ -25,8 +25,8 @@ SIGMA = 1.5
 def unit_vector_error(transform: Transform, shape: tuple[int, int, int], *, rows: int = 512) -> float:
     """|T(I) - I| / |I|, Frobenius norms, over all images (C, H, W) with a single pixel of 1 and all others 0.
 
-    With the identity I of d pixels this is the paper's sqrt(1/d sum_i |T(e_i) - e_i|^2). Biases and fixed patterns count
-    once for each unit vector, so that it is no percentage.
+    With the identity I of d pixels this is the paper's sqrt(1/d sum_i |T(e_i) - e_i|^2). Biases and fixed patterns
+    count once for each unit vector, so that it is no percentage.
     """
     pixels = int(np.prod(shape))
     total = 0.0
@@ -57,7 +57,7 @@ def ssim(truth: NDArray[np.floating], images: NDArray[np.floating]) -> float:
     # The window of the Gaussian: skimage cuts it at `truncate` standard deviations.
     truncate = (min(11, side - 1 + side % 2) // 2) / SIGMA
     values = [
-        structural_similarity(
+        structural_similarity(  # type: ignore[no-untyped-call]  # skimage leaves it untyped
             a, b, data_range=1.0, gaussian_weights=True, sigma=SIGMA, truncate=truncate, use_sample_covariance=False
         )
         for a, b in zip(comparable(truth), comparable(images), strict=True)

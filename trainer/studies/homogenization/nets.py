@@ -1,4 +1,4 @@
-"""The frozen model and the verifier as the study sees them: behind normalised images, for a fit and for counting hits."""
+"""The frozen model and the verifier as the study sees them: behind normalised images, to fit by and to count hits."""
 
 from collections.abc import Sequence
 

@@ -5,8 +5,8 @@
 - B, the target: 512 images, drawn anew for each draw from 2,000 test images.
 - C, the validation set: the other 8,000 test images. Nothing is fitted to them and no setting was chosen by them.
 
-The paper takes A to be the training set, and its B lies within it (99.8 % of B is classified rightly, 93.2 % of C). Here
-no image of B or C was in the training of either net that ships.
+The paper takes A to be the training set, and its B lies within it (99.8 % of B is classified rightly, 93.2 % of C).
+Here no image of B or C was in the training of either net that ships.
 
 Everything is computed on images normalised as in the paper's code, z = (pixel - mean) / std with pixels from 0 to 1;
 `Space` leads from there to the planes of each net.

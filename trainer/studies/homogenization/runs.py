@@ -232,9 +232,7 @@ class _BehindPlanes(nn.Module):
         return self._space.from_planes(corrected)
 
 
-def run_all(
-    bench: Bench, rows: tuple[Row, ...], draws: range, advance: Callable[[float, str], None]
-) -> list[Record]:
+def run_all(bench: Bench, rows: tuple[Row, ...], draws: range, advance: Callable[[float, str], None]) -> list[Record]:
     """Every row of every draw, draw by draw; `advance` is told the share that is behind and what is being done."""
     jobs = [(row, draw) for draw in draws for row in rows]
     records = []

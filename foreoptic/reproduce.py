@@ -1,0 +1,41 @@
+"""The commands under `foreoptic reproduce`: one paper each. They read arguments and import nothing heavy before."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from foreoptic import options
+from service.settings import Settings
+
+app = typer.Typer(help="Make a paper's tables anew.", no_args_is_help=True)
+
+
+@app.callback()
+def papers() -> None:
+    """Make a paper's tables anew."""
+
+
+@app.command()
+def homogenization(
+    dataset: Annotated[Literal["mnist", "cifar10"], typer.Option(help="Which of the paper's two.")],
+    data: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The data set's .npz.")],
+    seeds: Annotated[int, typer.Option(min=1, help="How many draws of the perturbation.")] = 5,
+    quick: Annotated[bool, typer.Option("--quick", help="Few images and steps: see that it runs.")] = False,
+    kappa: Annotated[
+        float | None, typer.Option(min=0, help="Strength of the perturbation; the paper's if unset.")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="A row's name, such as 'NN ALL'; may be repeated.")] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "--home", help="Folder of records and report; an interrupted run goes on.")
+    ] = Path("reproduced/homogenization"),
+    model: Annotated[str | None, typer.Option(help="Frozen model instead of the one that ships.")] = None,
+    verifier: Annotated[str | None, typer.Option(help="Second network instead of the one that ships.")] = None,
+    device: Annotated[str, typer.Option(help="Where the paper's network is fitted: cpu or cuda.")] = "cpu",
+    as_json: options.Json = False,
+) -> None:
+    """Tables 1 to 4 of Willis & Oala (2021), with the paper's figures beside them."""
+    from foreoptic.reproducing import Wanted, reproduce_homogenization
+
+    wanted = Wanted(dataset, data, seeds, quick, kappa, tuple(only or ()), output, model, verifier, device, as_json)
+    reproduce_homogenization(wanted, Settings())
