@@ -18,8 +18,8 @@ Transform = Callable[[Tensor], Tensor]
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 """Weights of red, green and blue (ITU-R BT.709), as in the authors' code."""
-SIGMA = 1.5
-"""Of SSIM's Gaussian window; eleven pixels wide, or the widest odd number that fits."""
+WINDOW, SIGMA = 11, 1.5
+"""Of SSIM's Gaussian window. Smaller images get a flat window of the widest odd size that fits."""
 
 
 def unit_vector_error(transform: Transform, shape: tuple[int, int, int], *, rows: int = 512) -> float:
@@ -54,15 +54,20 @@ def ssim(truth: NDArray[np.floating], images: NDArray[np.floating]) -> float:
     side = min(truth.shape[2:])
     if side < 3:
         raise ValueError(f"SSIM needs images of at least 3 pixels a side, got {truth.shape[2:]}")
-    # The window of the Gaussian: skimage cuts it at `truncate` standard deviations.
-    truncate = (min(11, side - 1 + side % 2) // 2) / SIGMA
     values = [
         structural_similarity(  # type: ignore[no-untyped-call]  # skimage leaves it untyped
-            a, b, data_range=1.0, gaussian_weights=True, sigma=SIGMA, truncate=truncate, use_sample_covariance=False
+            a, b, data_range=1.0, use_sample_covariance=False, **_window(side)
         )
         for a, b in zip(comparable(truth), comparable(images), strict=True)
     ]
     return float(50.0 * (1.0 + np.mean(values)))
+
+
+def _window(side: int) -> dict[str, bool | float | int]:
+    """What skimage takes for a window that fits into `side` pixels."""
+    if side >= WINDOW:
+        return {"gaussian_weights": True, "sigma": SIGMA}
+    return {"win_size": side - 1 + side % 2}
 
 
 def comparable(images: NDArray[np.floating]) -> Images:
