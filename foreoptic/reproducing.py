@@ -13,6 +13,7 @@ from service.contract.bundle import Bundle, replace_synced
 from service.contract.manifest import ModelManifest
 from service.settings import Settings, shipped_models
 from trainer.datasets import DatasetError
+from trainer.features import NoSource
 from trainer.frozen import FrozenError
 from trainer.studies.homogenization.figures import draw_pictures
 from trainer.studies.homogenization.nets import Net, UnfitModel
@@ -23,6 +24,8 @@ from trainer.studies.homogenization.runs import Bench, Record, run_all
 from trainer.studies.homogenization.tables import HEADINGS, lines_of
 
 RECORDS = "records"
+SHOWN = ("validation", "verification")
+"""What fits on a terminal; the report has everything."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def reproduce_homogenization(wanted: Wanted, settings: Settings) -> None:
         rows = every_row(found, wanted.only)
         with progress_bar() as advance:
             records = run_all(bench, rows, range(wanted.seeds), advance)
-    except (DatasetError, FrozenError, UnfitModel, ValueError) as error:
+    except (DatasetError, FrozenError, NoSource, UnfitModel, ValueError) as error:
         raise show.fail(str(error)) from error
     _write(bench, found, records, wanted.output)
     if wanted.as_json:
@@ -105,9 +108,9 @@ def _write(bench: Bench, found: Sequence[Table], records: list[Record], output: 
 
 def _print(bench: Bench, found: Sequence[Table], records: list[Record], output: Path) -> None:
     for table in found:
-        lines = [[line.name, *line.cells(), regained_of(line)] for line in lines_of(table, records)]
-        title = f"{bench.material.name}, {title_of(table)}; in brackets the paper"
-        show.print_table(title, ["method", *HEADINGS.values(), "regained"], lines)
+        lines = [[line.name, *line.cells(SHOWN), regained_of(line)] for line in lines_of(table, records)]
+        title = f"{bench.material.name}, {title_of(table)}; accuracy in percent, in brackets the paper's"
+        show.print_table(title, ["method", *(HEADINGS[metric] for metric in SHOWN), "regained"], lines)
         show.out.print()
     uncorrected = [record for record in records if record.setting == "baseline" and record.name == "Data set B"]
     values = ", ".join(f"{record.validation:.1f}" for record in uncorrected)

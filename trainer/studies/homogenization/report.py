@@ -42,7 +42,9 @@ def to_markdown(bench: Bench, tables: Sequence[Table], records: Sequence[Record]
 
 def title_of(table: Table) -> str:
     """As the paper numbers it."""
-    return f"Table {table.number}: {table.title}" if table.number is not None else table.title.capitalize()
+    return (
+        f"Table {table.number}: {table.title}" if table.number is not None else table.title[0].upper() + table.title[1:]
+    )
 
 
 def _heading(bench: Bench) -> str:
