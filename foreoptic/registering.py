@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from foreoptic.following import progress_bar
 from foreoptic.locate import open_home
 from foreoptic.show import fail
@@ -61,8 +63,9 @@ def register_file(
         database.close()
     except (RegistrationError, DatasetError, FrozenError, GraphError, TrialError, catalog.NameTaken) as error:
         raise fail(str(error)) from error
-    except ValueError as error:
-        raise fail(f"the name or the normalisation does not fit: a name is {NAME_RULE}") from error
+    except ValidationError as error:
+        said = "; ".join(str(item["msg"]).removeprefix("Value error, ") for item in error.errors())
+        raise fail(f"the name or the normalisation does not fit: {said}; a name is {NAME_RULE}") from error
     return bundle.manifest
 
 
