@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import onnx
 
-from service.contract.errors import ExternalData, ForeignOperator, GraphTooLarge, WrongInterface
+from service.contract.errors import ExternalData, ForeignOperator, GraphTooLarge, UnreadableGraph, WrongInterface
 from service.contract.graph_operators import CONTRIB, CORRECTING
 from service.contract.graph_sizes import check_made, check_shape, check_stored
 from service.contract.graph_walk import (
@@ -32,6 +32,8 @@ LARGEST_INT64 = (1 << 63) - 1
 
 ANY = None
 STANDARD = ("", "ai.onnx")
+ORT_FORMAT = b"ORTM"
+"""What onnxruntime knows its own format by, at the fifth byte."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ def check_graph(content: bytes, rules: GraphRules) -> onnx.ModelProto:
     """
     if len(content) > rules.max_bytes:
         raise GraphTooLarge(f"the file has {len(content)} bytes; a {rules.name} has at most {rules.max_bytes}")
+    _refuse_other_format(content)
     model = parse_graph(content)
     # From cheap to dear, and counts first: what follows visits every node.
     _check_extent(model, rules)
@@ -132,6 +135,14 @@ def only_input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
         )
     entry: onnx.ValueInfoProto = inputs[0]
     return entry
+
+
+def _refuse_other_format(content: bytes) -> None:
+    # The same bytes can be both: rules for the one say nothing of the other.
+    if content[4:8] == ORT_FORMAT:
+        raise UnreadableGraph(
+            "the file is in onnxruntime's own format, or made to look so (bytes 5 to 8 are ORTM); give the .onnx file"
+        )
 
 
 def _check_extent(model: onnx.ModelProto, rules: GraphRules) -> None:

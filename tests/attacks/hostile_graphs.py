@@ -251,7 +251,15 @@ MISSHAPEN = {
     ),
 }
 
+
+def in_both_formats() -> bytes:
+    """ONNX to protobuf, with a producer of 79 letters in front; a file of its own format to onnxruntime."""
+    head = bytes([0x08, 9, 0x92, 0x00]) + b"ORTM"
+    return head + b" " * (ord("O") - 3) + doubling().SerializeToString()
+
+
 UNREADABLE = {
+    "onnxruntimes_own_format_as_well": in_both_formats(),
     "nothing": b"",
     "text": b"this is no graph",
     "truncated": doubling().SerializeToString()[:-1],
