@@ -32,6 +32,8 @@ LARGEST_INT64 = (1 << 63) - 1
 
 ANY = None
 STANDARD = ("", "ai.onnx")
+TAKEN = ("ai.onnx.", "com.microsoft.", "com.ms.", "org.pytorch.aten.")
+"""Domains, with all below them, in which onnxruntime has operators of its own."""
 ORT_FORMAT = b"ORTM"
 """What onnxruntime knows its own format by, at the fifth byte."""
 
@@ -160,10 +162,7 @@ def _check_extent(model: onnx.ModelProto, rules: GraphRules) -> None:
 def _check_operators(model: onnx.ModelProto, rules: GraphRules) -> None:
     if model.functions and not rules.functions:
         raise ForeignOperator(f"the file brings functions of its own; a {rules.name} is made of plain operators")
-    own = {(function.domain, function.name) for function in model.functions}
-    for domain, name in own:
-        if domain in rules.operators:
-            raise ForeignOperator(f"function '{name[:80]}' takes the place of an operator of domain '{domain}'")
+    own = _own_functions(model)
     for body in bodies(model):
         for node in body.proto.node:
             allowed = rules.operators.get(node.domain, frozenset())
@@ -172,6 +171,22 @@ def _check_operators(model: onnx.ModelProto, rules: GraphRules) -> None:
                     f"{describe_node(node)} in {body.where} is no operator that a {rules.name} may use; "
                     f"export it with standard ONNX operators only"
                 )
+
+
+def _own_functions(model: onnx.ModelProto) -> set[tuple[str, str]]:
+    """Domain and name of every function in the file, each of which can be called and is no operator besides."""
+    own: set[tuple[str, str]] = set()
+    for function in model.functions:
+        key = function.domain, function.name
+        words = f"function '{function.name[:80]}' of domain '{function.domain[:80]}'"
+        # Where onnxruntime has an operator of that name, it takes that one.
+        if not function.domain or f"{function.domain}.".startswith(TAKEN):
+            raise ForeignOperator(f"{words} may take the place of an operator; give it a domain of your own")
+        # onnxruntime takes any one of several, whatever overload a node asks for.
+        if key in own:
+            raise ForeignOperator(f"{words} is there twice; give each function, each overload too, a name of its own")
+        own.add(key)
+    return own
 
 
 def _check_calls(model: onnx.ModelProto, rules: GraphRules) -> None:

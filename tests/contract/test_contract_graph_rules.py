@@ -113,6 +113,15 @@ HONEST = {
             )
         ],
     ),
+    "functions_of_one_name_in_two_domains_that_look_taken": model_of(
+        helper.make_node("Relu", ["x"], ["y"]),
+        functions=[
+            helper.make_function(
+                domain, "Gelu", ["a"], ["b"], [helper.make_node("Relu", ["a"], ["b"])], [helper.make_opsetid("", 18)]
+            )
+            for domain in ("ai.onnxscript", "com.msr")
+        ],
+    ),
     "the_standard_domain_by_its_other_name": model_of(helper.make_node("Relu", ["x"], ["y"], domain="ai.onnx")),
     "a_shape_that_is_expanded_by_minus_one": model_of(
         helper.make_node("Expand", ["x", "s"], ["y"]), constants={"s": np.array([-1, 2])}
