@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import onnx
 
+from service.contract.digest import canonical_json, sha256_hex
 from service.contract.errors import ExternalData, ForeignOperator, GraphTooLarge, UnreadableGraph, WrongInterface
 from service.contract.graph_operators import CONTRIB, CORRECTING
 from service.contract.graph_sizes import check_made, check_shape, check_stored
@@ -27,6 +28,8 @@ from service.contract.graph_walk import (
 T = onnx.TensorProto
 
 MIB = 1 << 20
+REVISION = 2
+"""Of what is checked. Raise it with every change that refuses more: what passed before is then tried again."""
 DEEPEST_CALL = 32
 LARGEST_INT64 = (1 << 63) - 1
 
@@ -62,6 +65,12 @@ class GraphRules:
     functions: bool
     input_types: frozenset[int]
     keeps_shape: bool
+
+    def identity(self) -> str:
+        """A SHA-256 over all that the rules say, the same in every process; other rules have another."""
+        lists = {domain: names if names is None else sorted(names) for domain, names in self.operators.items()}
+        facts = {**vars(self), "operators": lists, "input_types": sorted(self.input_types), "revision": REVISION}
+        return sha256_hex(canonical_json(facts))
 
 
 FROZEN_MODEL = GraphRules(
