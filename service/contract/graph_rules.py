@@ -12,7 +12,7 @@ import onnx
 from service.contract.digest import canonical_json, sha256_hex
 from service.contract.errors import ExternalData, ForeignOperator, GraphTooLarge, UnreadableGraph, WrongInterface
 from service.contract.graph_operators import CONTRIB, CORRECTING
-from service.contract.graph_sizes import check_made, check_shape, check_stored
+from service.contract.graph_sizes import BITS, check_made, check_shape, check_stored
 from service.contract.graph_walk import (
     Body,
     bodies,
@@ -121,7 +121,7 @@ def check_graph(content: bytes, rules: GraphRules) -> onnx.ModelProto:
     for where, sparse in sparse_tensors(model):
         # Written out when it is loaded, however little of it is stored.
         what = f"sparse tensor '{sparse.values.name[:80]}' in {where}"
-        check_shape(tuple(sparse.dims), 8, what, rules.max_tensor_bytes)
+        check_shape(tuple(sparse.dims), BITS.get(sparse.values.data_type, 8), what, rules.max_tensor_bytes)
     for root in roots(model):
         check_made(root, rules.max_tensor_bytes)
     _check_interface(model, rules)

@@ -200,6 +200,16 @@ TOO_LARGE = {
     "sparse_of_a_trillion": changed(
         lambda m: m.graph.sparse_initializer.append(sparse(constant("one", 1.0, kind=np.float32), [HUGE]))
     ),
+    "two_gigabytes_in_doubles": making(
+        "ConstantOfShape", (1 << 29,), value=numpy_helper.from_array(np.zeros(1, np.float64))
+    ),
+    "two_gigabytes_in_floats_that_nobody_names": making("ConstantOfShape", (3 << 28,)),
+    "two_gigabytes_drawn_as_doubles": making("RandomUniform", shape=[1 << 29], dtype=TensorProto.DOUBLE),
+    "two_gigabytes_of_whole_numbers": making("Range", (0,), (1 << 29,), (1,)),
+    "two_gigabytes_expanded": making("Expand", (1.5,), (1 << 29,)),
+    "sparse_of_two_gigabytes_in_doubles": changed(
+        lambda m: m.graph.sparse_initializer.append(sparse(constant("one", 1.0, kind=np.float64), [1 << 29]))
+    ),
     "constant_of_shape": making("ConstantOfShape", (HUGE,)),
     "constant_of_shape_from_a_node": changed(in_one_constant),
     "constant_of_shape_in_a_sub_graph": nested(
@@ -276,6 +286,10 @@ UNREADABLE = {
     "nothing": b"",
     "text": b"this is no graph",
     "truncated": doubling().SerializeToString()[:-1],
+    **{
+        f"{operator}_of_nothing": with_nodes(helper.make_node(operator, [], ["made"]))
+        for operator in ("ConstantOfShape", "Expand", "Pad", "Range", "Resize", "Tile")
+    },
     "no_graph": helper.make_model(GraphProto()).SerializeToString()[:2],
     "nested_beyond_protobuf": matryoshka(200),
     "nested_beyond_every_stack": matryoshka(20_000),

@@ -179,6 +179,21 @@ def test_a_foreign_operator_is_named_with_its_place_and_what_to_do() -> None:
         check_graph(content, FROZEN_MODEL)
 
 
+@pytest.mark.parametrize("kind", [TensorProto.UINT8, TensorProto.FLOAT, TensorProto.DOUBLE], ids=["8", "32", "64"])
+def test_what_a_node_makes_may_fill_its_cap_and_no_more(kind: int) -> None:
+    one = helper.make_tensor("one", kind, [1], [1])
+    content = model_of(
+        helper.make_node("ConstantOfShape", ["s"], ["made"], value=one),
+        helper.make_node("Relu", ["x"], ["y"]),
+        constants={"s": np.array([1000])},
+    )
+    needed = 1000 * BITS[kind] // 8
+
+    check_graph(content, replace(FROZEN_MODEL, max_tensor_bytes=needed))
+    with pytest.raises(GraphTooLarge, match="what node 'made'"):
+        check_graph(content, replace(FROZEN_MODEL, max_tensor_bytes=needed - 1))
+
+
 def test_widths_agree_with_numpy() -> None:
     whole = {kind: bits for kind, bits in BITS.items() if bits >= 8}
 
