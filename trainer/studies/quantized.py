@@ -1,6 +1,6 @@
 """Writes int8 forms of a model that ships, as deployment tools do: they are to be read and corrected like the original.
 
-python -m trainer.studies.quantized digits mnist.npz digits-int8.onnx
+python -m trainer.studies.quantized models/digits mnist.npz digits-int8.onnx
 foreoptic register digits-int8.onnx --name digits-int8 --source mnist.npz --part train
 foreoptic evaluate digits-int8 --target target.npz
 """
@@ -17,7 +17,6 @@ from rich.console import Console
 
 from service.contract.bundle import read_bundle
 from service.contract.manifest import ModelManifest
-from service.settings import shipped_models
 from trainer.datasets import load_dataset
 
 ROWS = 32
@@ -62,16 +61,16 @@ def quantize(content: bytes, images: NDArray[np.float32], *, name: str, form: st
 
 
 def main() -> None:
-    """Quantize one of the models that ship."""
+    """Quantize the model of a bundle."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="name of a model that ships")
+    parser.add_argument("model", type=Path, help="folder of a model's bundle")
     parser.add_argument("source", type=Path, help="source images, see `foreoptic register`")
     parser.add_argument("output", type=Path, help="file to write")
     parser.add_argument("--part", default="train")
     parser.add_argument("--form", choices=FORMATS, default="qdq")
     parser.add_argument("--per-channel", action="store_true")
     arguments = parser.parse_args()
-    bundle = read_bundle(shipped_models() / arguments.model, ModelManifest)
+    bundle = read_bundle(arguments.model, ModelManifest)
     spec = bundle.manifest.input
     images = load_dataset(arguments.source, spec, part=arguments.part).images[-CALIBRATED_ON:]
     content = quantize(
