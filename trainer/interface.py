@@ -157,7 +157,10 @@ def choose_scores(shapes: Mapping[str, tuple[int, ...]], *, wanted: str | None, 
         return wanted
     candidates = [name for name, shape in shapes.items() if _is_scores(shape, rows)]
     if not candidates:
-        raise RegistrationError(f"no output is (n, classes); the model's outputs are {known}")
+        raise RegistrationError(
+            f"no output is (n, classes); the model's outputs are {known}; export the class scores before they become "
+            "labels or maps, maps and single numbers cannot be judged yet"
+        )
     return candidates[0]
 
 

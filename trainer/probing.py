@@ -39,28 +39,28 @@ class Probed:
     channels: dict[str, int]
 
 
-def probe(content: bytes, spec: InputSpec, taps: tuple[str, ...], *, scores: str | None, example: Planes) -> Probed:
+def probe(content: bytes, spec: InputSpec, taps: tuple[str, ...], *, scores: str, example: Planes) -> Probed:
     """Try a model on a few images.
 
     Args:
         taps: candidates; those that mix the rows of a batch are dropped, as windows of a Swin transformer do.
-        scores: the output with the class scores; the first that can be one, by default.
+        scores: the output with the class scores, see `find_scores`.
         example: planes (n, C, H, W).
 
     Raises:
-        RegistrationError: no class scores, or not for every number of rows; or no gradient reaches the input.
+        RegistrationError: it does not work for every number of rows, scores that are not finite, or no gradient
+            reaches the input.
         FrozenError: the graph cannot be read as a differentiable module, or does not agree with onnxruntime.
     """
-    name = _scores_name(content, spec, scores)
-    reading = read_model(content, spec, taps=taps, scores=name, example=example)
+    reading = read_model(content, spec, taps=taps, scores=scores, example=example)
     kept = _taps_of_rows(reading.frozen, spec, example)
     if len(kept) < len(taps):
-        reading = read_model(content, spec, taps=kept, scores=name, example=example)
+        reading = read_model(content, spec, taps=kept, scores=scores, example=example)
     values, channels = _look(reading, spec, example)
     if kept:
         _check_gradient(content, reading, example)
     kind = "probabilities" if are_probabilities(values) else "logits"
-    output = OutputSpec.model_validate({"name": name, "classes": values.shape[1], "scores": kind})
+    output = OutputSpec.model_validate({"name": scores, "classes": values.shape[1], "scores": kind})
     return Probed(reading, output, channels)
 
 
@@ -70,8 +70,12 @@ def are_probabilities(scores: torch.Tensor) -> bool:
     return bool((scores >= 0).all() and ((sums - 1).abs() < PROBABILITY_SLACK).all())
 
 
-def _scores_name(content: bytes, spec: InputSpec, wanted: str | None) -> str:
-    """The output with the class scores, shown to have one entry a row for one row and for several."""
+def find_scores(content: bytes, spec: InputSpec, wanted: str | None) -> str:
+    """The output with the class scores, shown to have one entry a row for one row and for several.
+
+    Raises:
+        RegistrationError: there is none, or onnxruntime does not run the model.
+    """
     rows = spec.batch or EXAMPLES
     shapes = _output_shapes(content, spec, rows)
     name = choose_scores(shapes, wanted=wanted, rows=rows)
@@ -123,6 +127,12 @@ def _look(reading: Reading, spec: InputSpec, example: Planes) -> tuple[torch.Ten
     except MISFITS as error:
         rows = "any number of" if spec.batch is None else f"groups of {spec.batch}"
         raise RegistrationError(f"the model cannot be read for {rows} rows: {error}") from error
+    broken = int((~torch.isfinite(scores)).any(dim=1).sum())
+    if broken:
+        raise RegistrationError(
+            f"the class scores of {broken} of {ROWS_TRIED} images are not finite; the weights are damaged, or the "
+            "pixels have another range than the model was trained with (--low, --high, --mean, --std)"
+        )
     return scores, {tap: value.shape[1] for tap, value in taps.items()}
 
 

@@ -10,7 +10,7 @@ from trainer.datasets import Dataset
 from trainer.fingerprinting import from_batchnorm, from_images
 from trainer.frozen import batchnorm_statistics, find_taps
 from trainer.interface import RegistrationError
-from trainer.probing import ROWS_TRIED, probe
+from trainer.probing import ROWS_TRIED, find_scores, probe
 
 FEWEST_TAPS = 3
 FEWEST_IMAGES = 128
@@ -61,6 +61,8 @@ def register(
         RegistrationError: there are neither source images nor BatchNormalization nodes, or something does not fit.
         FrozenError: the graph cannot be read as a differentiable module, or does not agree with onnxruntime.
     """
+    # First what no source image could mend.
+    scores = find_scores(content, spec, scores)
     statistics = batchnorm_statistics(content)
     names = _tap_names(content, tuple(statistics), source)
     example = source.images[:ROWS_TRIED] if source is not None else spec.to_planes(spec.noise(ROWS_TRIED))
@@ -93,6 +95,11 @@ def register(
 def _tap_names(content: bytes, normalized: tuple[str, ...], source: Dataset | None) -> tuple[str, ...]:
     """All taps where there are source images, else those whose statistics BatchNormalization nodes keep."""
     found = find_taps(content)
+    if not found and b"DynamicQuantizeLinear" in content:
+        raise RegistrationError(
+            "the model is quantized while it runs: the scale of its layers depends on the whole batch, and so do their "
+            "outputs; give the float file, or one quantized statically (QDQ)"
+        )
     if not found:
         raise RegistrationError(
             "the model has neither convolutions nor linear layers with stored weights to compare statistics at; "

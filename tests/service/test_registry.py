@@ -280,3 +280,15 @@ def test_a_version_that_fails_as_nobody_foresaw_leaves_what_was_served_and_every
 
     assert registry.champion(TINY, "default").version.number == 0
     assert registry.champion(TINY, "night").version.number == numbers[1]
+
+
+def test_a_model_with_versions_cannot_get_another_input(home, tiny, make_corrector) -> None:
+    spec = tiny.manifest.input.model_copy(update={"bounds": (0.0, 255.0)})
+    manifest = tiny.manifest.model_copy(update={"input": spec})
+    other = Bundle(sha256_hex(manifest.to_bytes()), manifest, tiny.files)
+
+    home.publish(make_corrector())
+
+    with pytest.raises(NameTaken, match="1 versions that were fitted for another shape, range"):
+        install(other, home.database, home.store)
+    install(tiny, home.database, home.store)

@@ -12,7 +12,7 @@ from tests.interface_variants import fixed_rows
 from trainer.datasets import Dataset
 from trainer.frozen import find_taps, load_frozen
 from trainer.interface import Normalisation, RegistrationError, read_input_spec
-from trainer.probing import are_probabilities, probe
+from trainer.probing import are_probabilities, find_scores, probe
 from trainer.registration import register
 from trainer.studies.frozen_models.exporters import Export, export
 from trainer.studies.zoo import ARCHITECTURES, build
@@ -94,13 +94,22 @@ def test_taps_that_mix_the_rows_of_a_fixed_batch_are_dropped() -> None:
     example = np.random.default_rng(0).standard_normal((4, *spec.shape)).astype(np.float32)
     every = find_taps(content)
 
-    probed = probe(content, spec, every, scores=None, example=example)
+    probed = probe(content, spec, every, scores=find_scores(content, spec, None), example=example)
 
     frozen = load_frozen(content, taps=every)
     _, taps = frozen.forward_with_taps(torch.from_numpy(spec.to_tensor(example[: spec.batch])))
     assert list(probed.channels) == [name for name, value in taps.items() if len(value) == spec.batch]
     # The module's attention puts the tokens first.
     assert len(probed.channels) < len(every)
+
+
+def test_scores_that_are_not_finite_are_refused(tiny_onnx: bytes) -> None:
+    def damaged(model: onnx.ModelProto) -> None:
+        (bias,) = (tensor for tensor in model.graph.initializer if tensor.name == "hb")
+        bias.CopyFrom(numpy_helper.from_array(np.array([0, np.nan, 0, 0], np.float32), "hb"))
+
+    with pytest.raises(RegistrationError, match=r"16 of 16 images are not finite.*--high"):
+        registered(edited(tiny_onnx, damaged))
 
 
 def test_one_row_of_a_fixed_batch_is_enough(tiny_onnx: bytes) -> None:
