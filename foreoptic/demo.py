@@ -30,7 +30,7 @@ from service.settings import Settings, shipped_models
 
 MODEL = "digits"
 CALLERS = 8
-ADAPTATION_LIMIT_S = 120.0
+ADAPTATION_LIMIT_S = 600.0
 
 
 class DemoError(Exception):

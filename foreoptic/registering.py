@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from foreoptic.following import progress_bar
 from foreoptic.locate import open_home
 from foreoptic.show import fail
@@ -40,9 +42,12 @@ def register_file(
 ) -> ModelManifest:
     """Register one file under a name, and return what is known of it now."""
     try:
-        content = _read_tried(onnx_file, settings)
+        trials = Trials(settings.tried_dir)
+        content = _read_tried(onnx_file, trials)
         size = stated.size or (natural_size(source, part=part) if source is not None and is_open(content) else None)
         spec = read_input_spec(content, normalisation, layout=stated.layout, size=size)
+        # Where the file leaves sides open it was loaded and not yet run; else this is only looked up.
+        trials.ensure(content, FROZEN_MODEL, item=spec.item_shape)
         dataset = load_dataset(source, spec, part=part) if source is not None else None
         names = labels if labels is not None or dataset is None else dataset.names
         with progress_bar() as advance:
@@ -61,16 +66,17 @@ def register_file(
         database.close()
     except (RegistrationError, DatasetError, FrozenError, GraphError, TrialError, catalog.NameTaken) as error:
         raise fail(str(error)) from error
-    except ValueError as error:
-        raise fail(f"the name or the normalisation does not fit: a name is {NAME_RULE}") from error
+    except ValidationError as error:
+        said = "; ".join(str(item["msg"]).removeprefix("Value error, ") for item in error.errors())
+        raise fail(f"the name or the normalisation does not fit: {said}; a name is {NAME_RULE}") from error
     return bundle.manifest
 
 
-def _read_tried(onnx_file: Path, settings: Settings) -> bytes:
+def _read_tried(onnx_file: Path, trials: Trials) -> bytes:
     """The file's bytes, once they were loaded in a process of their own: nothing here has parsed them before."""
     size = onnx_file.stat().st_size
     if size > FROZEN_MODEL.max_bytes:
         raise GraphTooLarge(f"the file has {size} bytes; a model has at most {FROZEN_MODEL.max_bytes}")
     content = onnx_file.read_bytes()
-    Trials(settings.tried_dir).ensure(content, FROZEN_MODEL)
+    trials.ensure(content, FROZEN_MODEL)
     return content

@@ -2,16 +2,18 @@
 
 from pathlib import Path
 
+from sqlalchemy import Connection
+
 from service.contract.bundle import MANIFEST, Bundle, read_bundle
 from service.contract.errors import StoreError
 from service.contract.manifest import ModelManifest
 from service.contract.store import ArtifactStore
-from service.database import domains, models
+from service.database import domains, models, versions
 from service.database.engine import Database
 
 
 class NameTaken(Exception):
-    """The name belongs to another frozen model."""
+    """The name belongs to another frozen model, or to this one with another input."""
 
 
 def install(bundle: Bundle[ModelManifest], database: Database, store: ArtifactStore) -> None:
@@ -20,7 +22,7 @@ def install(bundle: Bundle[ModelManifest], database: Database, store: ArtifactSt
     Registering the same frozen model again replaces its fingerprint; versions and aliases stay.
 
     Raises:
-        NameTaken: the name belongs to other bytes.
+        NameTaken: the name belongs to other bytes, or to these with another input that versions were fitted for.
         StoreError: the store cannot keep it.
     """
     manifest = bundle.manifest
@@ -31,12 +33,23 @@ def install(bundle: Bundle[ModelManifest], database: Database, store: ArtifactSt
             models.add(connection, models.ModelRow(manifest.name, digest, manifest.frozen_sha256, True))
             domains.add(connection, domains.DomainRow(manifest.name, domains.DEFAULT))
         elif known.frozen_sha256 == manifest.frozen_sha256:
+            _refuse_another_input(manifest, store.read(known.digest, ModelManifest).manifest, connection)
             models.replace_digest(connection, manifest.name, digest)
         else:
             raise NameTaken(
                 f"model '{manifest.name}' is registered with SHA-256 {known.frozen_sha256[:12]}; "
                 f"these bytes have {manifest.frozen_sha256[:12]}: choose another name"
             )
+
+
+def _refuse_another_input(new: ModelManifest, known: ModelManifest, connection: Connection) -> None:
+    """Versions were fitted for one range and normalisation of pixels; behind another they would do harm."""
+    fitted = versions.of_model(connection, new.frozen_sha256)
+    if fitted and new.input != known.input:
+        raise NameTaken(
+            f"model '{new.name}' has {len(fitted)} versions that were fitted for another shape, range or normalisation "
+            "of its input; register it with the same options, or under another name"
+        )
 
 
 def install_shipped(folder: Path, database: Database, store: ArtifactStore) -> list[str]:

@@ -14,7 +14,8 @@ from service.jobs.settlement import Settlement
 from service.jobs.submission import Submission
 from service.jobs.supervisor import Supervisor
 from service.metrics import Metrics
-from service.registry import Handle, Registry, ServedModel, Unknown
+from service.registry import Handle, Registry, Unknown
+from service.served import ServedModel
 from service.serving import Serving
 from service.settings import Settings
 

@@ -28,6 +28,10 @@ def read_numbers(data: Any, dtype: str) -> NDArray[Any]:
     Raises:
         ValueError, TypeError: not numbers, or numbers that an integer type cannot hold.
     """
+    # Each one by itself: numpy reads text as numbers, and takes the truth for 1 among them.
+    kinds = set(map(type, np.asarray(data, dtype=object).ravel().tolist()))
+    if not kinds <= {int, float}:
+        raise TypeError(f"{dtype} is given as numbers, not as {', '.join(sorted(kind.__name__ for kind in kinds))}")
     if np.dtype(dtype).kind == "f":
         with np.errstate(over="ignore"):
             return np.asarray(data, dtype=dtype)

@@ -15,16 +15,17 @@ from sqlalchemy import Connection
 
 from service import log
 from service.contract.errors import ContractError
-from service.contract.manifest import IDENTITY, CorrectorManifest, ModelManifest
+from service.contract.manifest import IDENTITY, CorrectorManifest
 from service.contract.store import ArtifactStore
 from service.database import domains, models, versions
 from service.database.domains import DomainRow
 from service.database.engine import Database
 from service.database.models import ModelRow
-from service.engine.pipeline import Pipeline, Version, mixes_exactly
-from service.engine.rehearsal import load_frozen, rehearse
-from service.engine.session import OutputTensor, SessionError
+from service.engine.pipeline import Version
+from service.engine.rehearsal import rehearse
+from service.engine.session import SessionError
 from service.metrics import Metrics
+from service.served import ServedModel, load_model
 
 UNCORRECTED = Version(IDENTITY, None)
 RETRY_S = 30.0
@@ -40,22 +41,6 @@ class Unknown(Exception):
 
 class Stale(Exception):
     """The domain changed since the caller looked."""
-
-
-@dataclass(frozen=True)
-class ServedModel:
-    """A frozen model, loaded."""
-
-    row: ModelRow
-    manifest: ModelManifest
-    pipeline: Pipeline
-    outputs: tuple[OutputTensor, ...]
-    options: dict[str, str]
-    mixes: bool
-
-    def position(self, output: str) -> int:
-        """Where an output stands among the frozen model's."""
-        return [each.name for each in self.outputs].index(output)
 
 
 @dataclass(frozen=True)
@@ -243,18 +228,11 @@ class Registry:
             return replace(before, row=row)
         if self._clock() < self._retry_at.get(row.digest, 0.0):
             return before
-        try:
-            bundle = self._store.read(row.digest, ModelManifest)
-            frozen = load_frozen(bundle, threads=self._threads)
-            mixes = mixes_exactly(frozen.graph, bundle.manifest.input.noise(self._micro_batch))
-        except (ContractError, SessionError) as error:
-            logger.error("model cannot be loaded", model=row.name, reason=str(error))
+        served = load_model(row, self._store, threads=self._threads, micro_batch=self._micro_batch)
+        if served is None:
             # Reading and hashing gigabytes again at every look at the database would help nobody.
             self._retry_at[row.digest] = self._clock() + RETRY_S
-            return before
-        logger.info("model loaded", model=row.name, frozen_sha256=row.frozen_sha256[:12], callers_share_runs=mixes)
-        pipeline = Pipeline(frozen.graph, mixes=mixes)
-        return ServedModel(row, bundle.manifest, pipeline, frozen.outputs, frozen.options, mixes)
+        return served or before
 
     def _follow(self, row: DomainRow) -> None:
         key = row.model, row.name
@@ -267,12 +245,15 @@ class Registry:
             return
         try:
             self._swap(row, self._rehearsed(self._models[row.model], row.champion))
+            return
         except (Unknown, ContractError, SessionError) as error:
-            logger.error(
-                "version cannot be served", model=row.model, domain=row.name, version=row.champion, reason=str(error)
-            )
-            # What was served stays; the attempt is repeated when the domain changes again.
-            self._swap(row, kept)
+            facts = {"model": row.model, "domain": row.name, "version": row.champion}
+            logger.error("version cannot be served", **facts, reason=str(error))
+        # Nobody foresaw it; the other domains have to be followed all the same.
+        except Exception:
+            logger.exception("version cannot be served", model=row.model, domain=row.name, version=row.champion)
+        # What was served stays; the attempt is repeated when the domain changes again.
+        self._swap(row, kept)
 
     def _rehearsed(self, model: ServedModel, number: int) -> Version:
         try:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from service.contract.manifest import OutputSpec
 from service.engine.batcher import Batcher, Closed, Overloaded
 from service.engine.pipeline import Answer, Request
-from service.engine.session import Array
+from service.engine.session import Array, SessionError
 from service.metrics import Metrics
 from service.registry import Handle, Registry
 
@@ -75,10 +75,19 @@ class Serving:
         return answers
 
 
-def scores(handle: Handle, answer: Answer) -> tuple[OutputSpec, Array]:
-    """The output that holds the class scores, (n, classes)."""
+def scores(handle: Handle, answer: Answer, *, rows: int) -> tuple[OutputSpec, Array]:
+    """The output that holds the class scores, (rows, classes).
+
+    Raises:
+        SessionError: what came out has another shape; whoever read it as scores would name a class at random.
+    """
     output = handle.model.manifest.output
-    return output, answer.outputs[handle.model.position(output.name)]
+    values = answer.outputs[handle.model.position(output.name)]
+    if values.shape[:1] != (rows,) or values.size != rows * output.classes:
+        raise SessionError(
+            f"output '{output.name}' has shape {values.shape} for {rows} rows; ({rows}, {output.classes}) is needed"
+        )
+    return output, values.reshape(rows, output.classes)
 
 
 __all__ = ["Closed", "Overloaded", "Serving", "scores"]

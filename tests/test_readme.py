@@ -60,7 +60,8 @@ def test_the_commands_for_ones_own_model_work_in_their_order(desk) -> None:
             served.stderr.close()
             served.wait(30)
 
-    assert {"register", "adapt", "curl"} == outputs.keys()
+    assert {"doctor", "register", "adapt", "curl"} == outputs.keys()
+    assert "can be registered" in outputs["doctor"]
     assert "reserved taps" in outputs["register"]
     assert "succeeded" in outputs["adapt"]
     assert '"predictions"' in outputs["curl"]

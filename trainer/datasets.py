@@ -73,7 +73,7 @@ def natural_size(path: Path, *, part: str | None = None) -> tuple[int, int] | No
     try:
         with np.load(path, allow_pickle=False) as archive:
             shape = archive[f"x_{part}" if part else "x"].shape
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile):
         return None  # Reading its images says with more words what is wrong with the file.
     if len(shape) == 4 and shape[3] in PICTURE_CHANNELS and shape[1] not in PICTURE_CHANNELS:
         return shape[1], shape[2]

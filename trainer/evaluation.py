@@ -18,6 +18,7 @@ from service.contract.verdict import Decision
 from trainer.datasets import Dataset, DatasetError, load_dataset
 from trainer.reading import rows_of
 from trainer.run import Clock, fit
+from trainer.runtime import make_session
 from trainer.task import Report
 
 CHUNK = 500
@@ -73,14 +74,14 @@ class Classifier:
     """The frozen model in onnxruntime, with or without a corrector in front."""
 
     def __init__(self, model: Bundle[ModelManifest]) -> None:
-        self._session = _session(model.files["model.onnx"])
+        self._session = make_session(model.files["model.onnx"])
         self._spec = model.manifest.input
         self._output = model.manifest.output.name
 
     def accuracy(self, dataset: Dataset, corrector: bytes | None = None) -> float:
         """Percent of images classified as labelled."""
         assert dataset.labels is not None
-        front = _session(corrector) if corrector is not None else None
+        front = make_session(corrector) if corrector is not None else None
         rows = self._spec.batch or CHUNK
         predicted = [
             self._predict(dataset.images[start : start + rows], front) for start in range(0, len(dataset.images), rows)
@@ -136,7 +137,3 @@ def trials(
             stages=bundle.manifest.stages,
             seconds=seconds,
         )
-
-
-def _session(content: bytes) -> onnxruntime.InferenceSession:
-    return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])

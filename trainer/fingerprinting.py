@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from service.contract.distances import statistics_loss
 from service.contract.fingerprint import Fingerprint, PixelStatistics, ReferenceLoss, TapStatistics
 from service.contract.input_spec import InputSpec
-from service.contract.manifest import Tap
+from service.contract.manifest import OutputSpec, Tap
 from service.contract.statistics import ChannelMoments, Floats, ImageMoments, TapMoments, pool, take
 from trainer.corrector import Corrector
 from trainer.datasets import Dataset
@@ -35,7 +35,7 @@ def from_images(
     spec: InputSpec,
     *,
     frozen_sha256: str,
-    classes: int,
+    output: OutputSpec,
     done: Callable[[float], None] = lambda _share: None,
 ) -> Fingerprint:
     """A full fingerprint; of more images than MOST_IMAGES, or than MOST_VALUES allow, an even spread is taken.
@@ -48,14 +48,14 @@ def from_images(
     measured = measure(frozen, Corrector(), torch.from_numpy(sample.images), done)
     predicted = measured.scores.argmax(axis=1)
     labels = sample.labels if sample.labels is not None else predicted
-    probabilities = _probabilities(measured.scores)
+    probabilities = _probabilities(measured.scores, output)
     return Fingerprint(
         frozen_sha256=frozen_sha256,
         kind="full",
-        taps=_taps(measured.moments, taps, labels, classes),
+        taps=_taps(measured.moments, taps, labels, output.classes),
         images=len(sample.images),
         labels_given=sample.labels is not None,
-        class_counts=np.bincount(labels, minlength=classes).astype(np.float64),
+        class_counts=np.bincount(labels, minlength=output.classes).astype(np.float64),
         confidence=np.percentile(probabilities.max(axis=1), np.linspace(0, 100, PERCENTILES)),
         pixels=_pixels(sample.images, spec),
         reference=_reference(measured.moments, taps),
@@ -161,10 +161,10 @@ def _spectrum(values: Floats) -> Floats:
     return np.asarray(total / np.maximum(np.bincount(ring, minlength=SPECTRUM_RINGS), 1))
 
 
-def _probabilities(scores: NDArray[np.float32]) -> Floats:
+def _probabilities(scores: NDArray[np.float32], output: OutputSpec) -> Floats:
     """Softmax, unless the rows are probabilities already."""
     values = scores.astype(np.float64)
-    if values.min() >= 0 and np.allclose(values.sum(axis=1), 1, atol=1e-3):
+    if output.scores == "probabilities":
         return values
     powers = np.exp(values - values.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))

@@ -138,11 +138,12 @@ def _working_size(
     return height, width
 
 
-def choose_scores(shapes: Mapping[str, tuple[int, ...]], *, wanted: str | None) -> str:
+def choose_scores(shapes: Mapping[str, tuple[int, ...]], *, wanted: str | None, rows: int) -> str:
     """The output with the class scores: the one that is wanted, else the first that is (n, classes).
 
     Args:
         shapes: of all outputs for one batch, in the file's order; sides of 1 behind the classes do not count.
+        rows: of that batch.
 
     Raises:
         RegistrationError: there is no such output, or it has another shape.
@@ -151,14 +152,17 @@ def choose_scores(shapes: Mapping[str, tuple[int, ...]], *, wanted: str | None) 
     if wanted is not None:
         if wanted not in shapes:
             raise RegistrationError(f"the model has no output '{wanted}'; its outputs are {known}")
-        if not _is_scores(shapes[wanted]):
+        if not _is_scores(shapes[wanted], rows):
             raise RegistrationError(f"output '{wanted}' has shape {shapes[wanted]}; (n, classes) is needed")
         return wanted
-    candidates = [name for name, shape in shapes.items() if _is_scores(shape)]
+    candidates = [name for name, shape in shapes.items() if _is_scores(shape, rows)]
     if not candidates:
-        raise RegistrationError(f"no output is (n, classes); the model's outputs are {known}")
+        raise RegistrationError(
+            f"no output is (n, classes); the model's outputs are {known}; export the class scores before they become "
+            "labels or maps, maps and single numbers cannot be judged yet"
+        )
     return candidates[0]
 
 
-def _is_scores(shape: tuple[int, ...]) -> bool:
-    return len(shape) >= 2 and shape[1] > 1 and all(side == 1 for side in shape[2:])
+def _is_scores(shape: tuple[int, ...], rows: int) -> bool:
+    return len(shape) >= 2 and shape[0] == rows and shape[1] > 1 and all(side == 1 for side in shape[2:])

@@ -15,15 +15,28 @@ from foreoptic.doctor.registrable import Registrable, load_source, try_registrat
 from foreoptic.doctor.sharing import Sharing, look_at_sharing
 from foreoptic.doctor.speed import Speed, time_stages, time_threads
 from foreoptic.doctor.taps import Taps, look_at_taps
+from service.contract.errors import (
+    ContractError,
+    DamagedTensor,
+    ExternalData,
+    ForeignOperator,
+    GraphError,
+    TrialError,
+    TrialRefused,
+    WrongInterface,
+)
 from service.contract.graph_rules import FROZEN_MODEL
 from service.contract.input_spec import InputSpec
 from service.engine.session import OnnxSession
+from service.engine.trial_run import Report as Tried
 from service.engine.trial_run import try_graph
 from trainer.datasets import Dataset
 from trainer.frozen import OperatorSurvey, survey_operators
 from trainer.reading import EXAMPLES, Reading
 
 Report = Callable[[float, str], None]
+SAFE_TO_READ = (ExternalData, DamagedTensor, ForeignOperator, WrongInterface, TrialRefused)
+"""What a trial says of a file that it could read and, at worst, onnxruntime could not load."""
 QUICK_ROWS = 8
 """All sizes up to 32 are a run of 559 images, which is most of an examination of a large model."""
 
@@ -39,6 +52,10 @@ class Case:
     @cached_property
     def file(self) -> FileFacts | Problem:
         """What the bytes say."""
+        found = self._trial
+        # What ended the trial's process, or is too much to be read, would do the same to this one.
+        if isinstance(found, ContractError) and not isinstance(found, SAFE_TO_READ):
+            return Problem(str(found))
         return attempt(lambda: look_at_file(self._content))
 
     @cached_property
@@ -103,6 +120,14 @@ class Case:
         return attempt(self._measure_speed)
 
     @cached_property
+    def _trial(self) -> Tried | GraphError | TrialError:
+        """The first load of bytes that nobody has seen before, in a process that may be lost."""
+        try:
+            return try_graph(self._content, FROZEN_MODEL)
+        except (GraphError, TrialError) as error:
+            return error
+
+    @cached_property
     def _spec(self) -> InputSpec | Problem:
         return attempt(lambda: read_spec(self._readable(), self._question))
 
@@ -127,8 +152,12 @@ class Case:
         return read(self._content, spec, taps=taps, scores=scores, example=self._example(spec))
 
     def _load(self) -> OnnxSession:
-        # The first load of bytes that nobody has seen before is in a process that may be lost.
-        try_graph(self._content, FROZEN_MODEL, item=self._needed_spec().item_shape)
+        spec, found = self._needed_spec(), self._trial
+        if isinstance(found, ContractError):
+            raise found
+        if not found.declared:
+            # It was loaded and not run: the file leaves open what is known by now.
+            try_graph(self._content, FROZEN_MODEL, item=spec.item_shape)
         return OnnxSession(self._content, threads=self._question.threads)
 
     def _share(self, session: OnnxSession) -> Sharing:

@@ -11,8 +11,8 @@ from service.engine.pipeline import Graph
 from service.engine.session import OnnxSession
 from trainer.datasets import natural_size
 from trainer.interface import choose_scores, is_open, read_input_spec
+from trainer.probing import are_probabilities
 from trainer.reading import EXAMPLES
-from trainer.registration import are_probabilities
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def look_at_outputs(session: OnnxSession, spec: InputSpec, wanted: str | None) -
     """Run the model once. Raises SessionError, or RegistrationError where no output can be the class scores."""
     rows = spec.batch or EXAMPLES
     values = dict(zip([output.name for output in session.outputs], session.run(spec.noise(rows)), strict=True))
-    scores = choose_scores({name: value.shape for name, value in values.items()}, wanted=wanted)
+    scores = choose_scores({name: value.shape for name, value in values.items()}, wanted=wanted, rows=rows)
     likely = are_probabilities(torch.from_numpy(values[scores]).float().reshape(len(values[scores]), -1))
     return Outputs(
         rows=rows,

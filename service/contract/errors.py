@@ -20,7 +20,7 @@ ContractError
 │   ├── FrozenMismatch
 │   └── GoldenMismatch
 ├── GraphError              a graph from outside breaks a rule, judged before onnxruntime sees it (`graph_rules.py`)
-│   ├── UnreadableGraph     the bytes are no ONNX file
+│   ├── UnreadableGraph     the bytes are no ONNX file, or one with nodes that lack their inputs
 │   ├── GraphTooLarge       more bytes, nodes, nesting or tensor than the rules allow
 │   ├── ExternalData        a tensor keeps its data in another file
 │   ├── DamagedTensor       what is stored does not fill the declared shape
@@ -30,7 +30,8 @@ ContractError
 │   ├── TrialRefused        onnxruntime does not load it, or it fails on an input of its own shape
 │   ├── TrialCrashed        the process died
 │   ├── TrialTimeout        it used up its time
-│   └── TrialGarbled        it answered something else than it was asked
+│   ├── TrialGarbled        it answered something else than it was asked
+│   └── TrialNotStarted     there was no process, for which the graph is not to blame
 ├── FingerprintError        a fingerprint cannot be read, or lacks what is asked of it
 └── StoreError              the store cannot keep or find a bundle
 """
@@ -117,7 +118,7 @@ class GraphError(ContractError):
 
 
 class UnreadableGraph(GraphError):
-    """The bytes are no ONNX file."""
+    """The bytes are no ONNX file, or one with nodes that lack their inputs."""
 
 
 class GraphTooLarge(GraphError):
@@ -158,6 +159,10 @@ class TrialTimeout(TrialError):
 
 class TrialGarbled(TrialError):
     """The process answered something else than it was asked."""
+
+
+class TrialNotStarted(TrialError):
+    """The process cannot be started: a full disk, too many files or processes. The graph is not to blame."""
 
 
 class FingerprintError(ContractError):

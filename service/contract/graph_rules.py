@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import onnx
 
-from service.contract.errors import ExternalData, ForeignOperator, GraphTooLarge, WrongInterface
+from service.contract.digest import canonical_json, sha256_hex
+from service.contract.errors import ExternalData, ForeignOperator, GraphTooLarge, UnreadableGraph, WrongInterface
 from service.contract.graph_operators import CONTRIB, CORRECTING
-from service.contract.graph_sizes import check_made, check_shape, check_stored
+from service.contract.graph_sizes import BITS, check_made, check_shape, check_stored
 from service.contract.graph_walk import (
     Body,
     bodies,
@@ -27,11 +28,17 @@ from service.contract.graph_walk import (
 T = onnx.TensorProto
 
 MIB = 1 << 20
+REVISION = 2
+"""Of what is checked. Raise it with every change that refuses more: what passed before is then tried again."""
 DEEPEST_CALL = 32
 LARGEST_INT64 = (1 << 63) - 1
 
 ANY = None
 STANDARD = ("", "ai.onnx")
+TAKEN = ("ai.onnx.", "com.microsoft.", "com.ms.", "org.pytorch.aten.")
+"""Domains, with all below them, in which onnxruntime has operators of its own."""
+ORT_FORMAT = b"ORTM"
+"""What onnxruntime knows its own format by, at the fifth byte."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,12 @@ class GraphRules:
     functions: bool
     input_types: frozenset[int]
     keeps_shape: bool
+
+    def identity(self) -> str:
+        """A SHA-256 over all that the rules say, the same in every process; other rules have another."""
+        lists = {domain: names if names is None else sorted(names) for domain, names in self.operators.items()}
+        facts = {**vars(self), "operators": lists, "input_types": sorted(self.input_types), "revision": REVISION}
+        return sha256_hex(canonical_json(facts))
 
 
 FROZEN_MODEL = GraphRules(
@@ -96,6 +109,7 @@ def check_graph(content: bytes, rules: GraphRules) -> onnx.ModelProto:
     """
     if len(content) > rules.max_bytes:
         raise GraphTooLarge(f"the file has {len(content)} bytes; a {rules.name} has at most {rules.max_bytes}")
+    _refuse_other_format(content)
     model = parse_graph(content)
     # From cheap to dear, and counts first: what follows visits every node.
     _check_extent(model, rules)
@@ -107,7 +121,7 @@ def check_graph(content: bytes, rules: GraphRules) -> onnx.ModelProto:
     for where, sparse in sparse_tensors(model):
         # Written out when it is loaded, however little of it is stored.
         what = f"sparse tensor '{sparse.values.name[:80]}' in {where}"
-        check_shape(tuple(sparse.dims), 8, what, rules.max_tensor_bytes)
+        check_shape(tuple(sparse.dims), BITS.get(sparse.values.data_type, 8), what, rules.max_tensor_bytes)
     for root in roots(model):
         check_made(root, rules.max_tensor_bytes)
     _check_interface(model, rules)
@@ -134,6 +148,14 @@ def only_input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
     return entry
 
 
+def _refuse_other_format(content: bytes) -> None:
+    # The same bytes can be both: rules for the one say nothing of the other.
+    if content[4:8] == ORT_FORMAT:
+        raise UnreadableGraph(
+            "the file is in onnxruntime's own format, or made to look so (bytes 5 to 8 are ORTM); give the .onnx file"
+        )
+
+
 def _check_extent(model: onnx.ModelProto, rules: GraphRules) -> None:
     nodes = 0
     for body in bodies(model):
@@ -149,10 +171,7 @@ def _check_extent(model: onnx.ModelProto, rules: GraphRules) -> None:
 def _check_operators(model: onnx.ModelProto, rules: GraphRules) -> None:
     if model.functions and not rules.functions:
         raise ForeignOperator(f"the file brings functions of its own; a {rules.name} is made of plain operators")
-    own = {(function.domain, function.name) for function in model.functions}
-    for domain, name in own:
-        if domain in rules.operators:
-            raise ForeignOperator(f"function '{name[:80]}' takes the place of an operator of domain '{domain}'")
+    own = _own_functions(model)
     for body in bodies(model):
         for node in body.proto.node:
             allowed = rules.operators.get(node.domain, frozenset())
@@ -161,6 +180,22 @@ def _check_operators(model: onnx.ModelProto, rules: GraphRules) -> None:
                     f"{describe_node(node)} in {body.where} is no operator that a {rules.name} may use; "
                     f"export it with standard ONNX operators only"
                 )
+
+
+def _own_functions(model: onnx.ModelProto) -> set[tuple[str, str]]:
+    """Domain and name of every function in the file, each of which can be called and is no operator besides."""
+    own: set[tuple[str, str]] = set()
+    for function in model.functions:
+        key = function.domain, function.name
+        words = f"function '{function.name[:80]}' of domain '{function.domain[:80]}'"
+        # Where onnxruntime has an operator of that name, it takes that one.
+        if not function.domain or f"{function.domain}.".startswith(TAKEN):
+            raise ForeignOperator(f"{words} may take the place of an operator; give it a domain of your own")
+        # onnxruntime takes any one of several, whatever overload a node asks for.
+        if key in own:
+            raise ForeignOperator(f"{words} is there twice; give each function, each overload too, a name of its own")
+        own.add(key)
+    return own
 
 
 def _check_calls(model: onnx.ModelProto, rules: GraphRules) -> None:

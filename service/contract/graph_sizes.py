@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from service.contract.errors import DamagedTensor, GraphTooLarge
+from service.contract.errors import DamagedTensor, GraphTooLarge, UnreadableGraph
 from service.contract.graph_walk import Body, describe_node, inner_bodies
 
 T = onnx.TensorProto
@@ -99,19 +99,37 @@ def check_made(root: Body, cap_bytes: int) -> None:
     """Look at the nodes that make a tensor as large as constants in the file tell them, sub-graphs included.
 
     Raises:
-        GraphTooLarge: such a tensor has more than `cap_bytes` elements, that is bytes if each is one byte.
+        GraphTooLarge: such a tensor has more than `cap_bytes`.
         DamagedTensor: its shape is negative.
+        UnreadableGraph: a node that makes something of inputs has none.
     """
     waiting: list[tuple[Body, ChainMap[str, onnx.TensorProto]]] = [(root, ChainMap())]
     while waiting:
         body, outer = waiting.pop()
         known = outer.new_child(_constants(body))
         for node in body.proto.node:
-            made = MADE.get(node.op_type)
-            dims = made(node, known) if made is not None and node.domain in ("", "ai.onnx") else None
+            made = MADE.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+            if made is None:
+                continue
+            if not node.input and made is not _drawn:
+                raise UnreadableGraph(f"{describe_node(node)} in {body.where} has no inputs; export the model again")
+            dims = made(node, known)
             if dims is not None:
-                check_shape(dims, 8, f"what {describe_node(node)} makes", cap_bytes)
+                check_shape(dims, _bits_made(node, known), f"what {describe_node(node)} makes", cap_bytes)
         waiting += [(inner, known) for inner in inner_bodies(body)]
+
+
+def _bits_made(node: onnx.NodeProto, known: Constants) -> int:
+    """Width of one element of what a node makes; a byte where the file does not tell it."""
+    attributes = {attribute.name: attribute for attribute in node.attribute}
+    if node.op_type == "ConstantOfShape":
+        kind = attributes["value"].t.data_type if "value" in attributes else T.FLOAT
+    elif MADE[node.op_type] is _drawn:
+        kind = attributes["dtype"].i if "dtype" in attributes else T.FLOAT
+    else:
+        # All others keep the type of their first input.
+        kind = known[node.input[0]].data_type if node.input[0] in known else T.UINT8
+    return BITS.get(kind, 8)
 
 
 def _constants(body: Body) -> dict[str, onnx.TensorProto]:

@@ -81,18 +81,34 @@ def mixes_exactly(
 
     Some matrix kernels sum in another order when the batch has another size. Where so, callers do not share runs; nor
     do they where finding out takes longer than `budget_s`: a model that slow has the processors busy with one row, and
-    a service that starts must not spend a minute on the question.
+    a service that starts must not spend a minute on the question. An output without one entry a row cannot be shared
+    out at all.
+
+    Raises:
+        SessionError: the frozen model fails.
     """
     deadline = clock() + budget_s
-    alone = [frozen.run(rows[i : i + 1]) for i in range(len(rows))]
-    for size in range(2, len(rows) + 1):
+    alone: list[list[Array]] = []
+    for size in range(1, len(rows) + 1):
         if clock() > deadline:
             return False
-        together = frozen.run(rows[:size])
-        for index, output in enumerate(together):
-            if len(output) != size or not np.array_equal(output, np.concatenate([a[index] for a in alone[:size]])):
-                return False
+        # A row alone and the prefix that ends with it: what differs at all differs early.
+        alone.append(frozen.run(rows[size - 1 : size]))
+        if not _are_rows(frozen.run(rows[:size]), alone):
+            return False
     return True
+
+
+def _are_rows(together: list[Array], alone: list[list[Array]]) -> bool:
+    """Whether every output of a run has the same bits for each row as the run of that row alone."""
+    return all(
+        output.shape[:1] == (len(alone),)
+        and all(
+            outputs[index].shape[:1] == (1,) and np.array_equal(row, outputs[index][0])
+            for row, outputs in zip(output, alone, strict=True)
+        )
+        for index, output in enumerate(together)
+    )
 
 
 def _correct(requests: Sequence[Request]) -> tuple[list[Array], list[bool]]:
@@ -113,16 +129,16 @@ def _correct(requests: Sequence[Request]) -> tuple[list[Array], list[bool]]:
 def _apply(graph: Graph | None, parts: list[Array]) -> list[Array | None]:
     """Each part corrected, or None where the corrector fails on it."""
     assert graph is not None
+    together = np.concatenate(parts)
     try:
-        result = graph.run(np.concatenate(parts))[0]
+        result = graph.run(together)[0]
     except SessionError:
         return [None] * len(parts)
+    # Before it is split: it may have no axis at all, or the rows of one caller at the places of another's.
+    if (result.dtype, result.shape) != (together.dtype, together.shape):
+        return [None] * len(parts)
     pieces = np.split(result, np.cumsum([len(part) for part in parts])[:-1])
-    fits = [
-        (piece.dtype, piece.shape) == (part.dtype, part.shape) and bool(np.isfinite(piece).all())
-        for piece, part in zip(pieces, parts, strict=True)
-    ]
-    return [piece if good else None for piece, good in zip(pieces, fits, strict=True)]
+    return [piece if np.isfinite(piece).all() else None for piece in pieces]
 
 
 def _split(outputs: list[Array], counts: list[int]) -> list[tuple[Array, ...]]:

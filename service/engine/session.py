@@ -80,6 +80,8 @@ def session_options(threads: int) -> dict[str, str]:
         "execution_mode": "ORT_SEQUENTIAL",
         # Corrector and frozen model take turns: a pool that keeps spinning takes the other's processors.
         "session.force_spinning_stop": "1",
+        # Bytes that onnxruntime takes for its own format are another graph than the one that was judged as ONNX.
+        "session.load_model_format": "ONNX",
     }
 
 
@@ -89,7 +91,8 @@ def _options(chosen: dict[str, str]) -> ort.SessionOptions:
     options.inter_op_num_threads = int(chosen["inter_op_num_threads"])
     options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, chosen["graph_optimization_level"])
     options.execution_mode = getattr(ort.ExecutionMode, chosen["execution_mode"])
-    options.add_session_config_entry("session.force_spinning_stop", chosen["session.force_spinning_stop"])
+    for entry in ("session.force_spinning_stop", "session.load_model_format"):
+        options.add_session_config_entry(entry, chosen[entry])
     # Errors reach the caller as exceptions; onnxruntime's own log would print them a second time.
     options.log_severity_level = 4
     return options

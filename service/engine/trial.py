@@ -7,6 +7,7 @@ The answer is one JSON object on standard output; whatever a library prints goes
 
 import argparse
 import json
+import math
 import os
 import resource
 import sys
@@ -22,6 +23,8 @@ from service.contract.graph_rules import RULES, GraphRules, check_graph, only_in
 from service.engine.session import OnnxSession, SessionError
 
 FEW_FILES = 64
+RUN_BYTES = 512
+"""For a run, for every number in its input: sixty-four channels at full size, twice."""
 
 
 def main() -> None:
@@ -29,10 +32,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m service.engine.trial", description=__doc__)
     parser.add_argument("rules", choices=RULES)
     parser.add_argument("--memory-bytes", type=int, required=True)
+    parser.add_argument("--room-bytes", type=int, default=0)
     parser.add_argument("--cpu-s", type=int, required=True)
     parser.add_argument("--item", type=int, nargs="*", default=[], help="sides of one item, for sides left open")
     arguments = parser.parse_args()
-    limit(memory_bytes=arguments.memory_bytes, cpu_s=arguments.cpu_s)
+    limit(memory_bytes=arguments.memory_bytes, room_bytes=arguments.room_bytes, cpu_s=arguments.cpu_s)
     answer = _take_standard_output()
     rules = RULES[arguments.rules]
     try:
@@ -40,14 +44,15 @@ def main() -> None:
     except (GraphError, TrialRefused) as error:
         document = {"error": type(error).__name__, "detail": str(error)}
     except SessionError as error:
-        document = {"error": TrialRefused.__name__, "detail": f"{error}, in its first run in a process of its own"}
-    except MemoryError:
-        document = {"error": TrialRefused.__name__, "detail": f"it needs more than {arguments.memory_bytes} bytes"}
+        words = f"{error}, in its first run in a process of its own{_short_of_memory(error)}"
+        document = {"error": TrialRefused.__name__, "detail": words}
+    except MemoryError as error:
+        document = {"error": TrialRefused.__name__, "detail": f"it cannot be read{_short_of_memory(error)}"}
     os.write(answer, json.dumps(document).encode())
 
 
-def limit(*, memory_bytes: int, cpu_s: int) -> None:
-    """Take from this process, for good, what a graph does not need."""
+def limit(*, memory_bytes: int, cpu_s: int, room_bytes: int = 0) -> None:
+    """Take from this process, for good, what a graph does not need; `widen` gives it back some of `room_bytes`."""
     caps = {
         resource.RLIMIT_AS: memory_bytes,
         resource.RLIMIT_CPU: cpu_s,
@@ -59,10 +64,17 @@ def limit(*, memory_bytes: int, cpu_s: int) -> None:
     }
     for what, cap in caps.items():
         _, hard = resource.getrlimit(what)
-        allowed = cap if hard == resource.RLIM_INFINITY else min(cap, hard)
         # At the soft limit of time the kernel says which limit it was, at the hard one it only kills.
-        spare = 1 if what == resource.RLIMIT_CPU and allowed == cap else 0
-        resource.setrlimit(what, (allowed, allowed + spare))
+        spare = {resource.RLIMIT_CPU: 1, resource.RLIMIT_AS: room_bytes}.get(what, 0)
+        most = cap + spare if hard == resource.RLIM_INFINITY else min(cap + spare, hard)
+        resource.setrlimit(what, (min(cap, most), most))
+
+
+def widen(numbers: int) -> None:
+    """Allow the memory that a run takes on an input of so many numbers, as far as there is room."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if soft not in (hard, resource.RLIM_INFINITY):
+        resource.setrlimit(resource.RLIMIT_AS, (min(soft + RUN_BYTES * numbers, hard), hard))
 
 
 def examine(content: bytes, rules: GraphRules, item: Sequence[int]) -> dict[str, Any]:
@@ -86,6 +98,7 @@ def examine(content: bytes, rules: GraphRules, item: Sequence[int]) -> dict[str,
     session = OnnxSession(content, threads=1)
     if shape is None:
         return {"input": None, "declared": False, "outputs": []}
+    widen(math.prod(shape))
     noise = (np.random.default_rng(0).random(shape, np.float32) * (100 if dtype.kind in "iu" else 1)).astype(dtype)
     results = dict(zip((output.name for output in session.outputs), map(np.asarray, session.run(noise)), strict=True))
     outputs = [_describe(name, value) for name, value in results.items()]
@@ -107,6 +120,18 @@ def _shape(entry: onnx.ValueInfoProto, item: Sequence[int]) -> tuple[int, ...] |
     spare = [1, *(item or declared[1:])]
     filled = [side or other for side, other in zip(declared, spare, strict=False)]
     return None if None in filled else tuple(side for side in filled if side is not None)
+
+
+def _short_of_memory(error: Exception) -> str:
+    """What there is and what to do, where memory was the reason; nothing where it was not."""
+    # onnxruntime has no type for it, only words.
+    if not isinstance(error, MemoryError) and "alloc" not in str(error.__cause__):
+        return ""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return (
+        f": it needs more than the {allowed >> 20} MiB that it gets for its size and its input; export it for fewer "
+        "rows a run (best an open number) or a smaller picture, or use a machine with more memory"
+    )
 
 
 def _describe(name: str, value: np.ndarray) -> dict[str, Any]:

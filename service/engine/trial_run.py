@@ -22,6 +22,7 @@ from service.contract.errors import (
     GraphError,
     TrialCrashed,
     TrialGarbled,
+    TrialNotStarted,
     TrialRefused,
     TrialTimeout,
 )
@@ -31,6 +32,8 @@ TRIAL = ("-m", "service.engine.trial")
 ROOT = Path(__file__).resolve().parents[2]
 MAX_ANSWER_BYTES = 256 * 1024
 MAX_DETAIL = 600
+MAX_ROOM_BYTES = 8192 * MIB
+"""No file gets more for the size of its input, nor more than half of what the machine has."""
 
 REFUSALS: dict[str, type[ContractError]] = {
     kind.__name__: kind for kind in (*GraphError.__subclasses__(), TrialRefused)
@@ -39,11 +42,17 @@ REFUSALS: dict[str, type[ContractError]] = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What one trial may use up."""
+    """What one trial may use up.
+
+    Attributes:
+        memory_bytes: until the rules are satisfied, and for loading.
+        room_bytes: at most so much more for a run, a share for every number in the input.
+    """
 
     memory_bytes: int
     cpu_s: int
     wall_s: float
+    room_bytes: int = 0
 
 
 class Output(BaseModel):
@@ -87,7 +96,10 @@ def limits_for(content: bytes) -> Limits:
     gib = len(content) / (1024 * MIB)
     cpu_s = 30 + int(60 * gib)
     # Much more time by the clock: on a busy machine the processor is somebody else's.
-    return Limits(memory_bytes=1024 * MIB + 8 * len(content), cpu_s=cpu_s, wall_s=4.0 * cpu_s)
+    memory = 1024 * MIB + 8 * len(content)
+    half = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    room = max(0, min(MAX_ROOM_BYTES, half - memory))
+    return Limits(memory_bytes=memory, cpu_s=cpu_s, wall_s=4.0 * cpu_s, room_bytes=room)
 
 
 def try_graph(
@@ -107,17 +119,30 @@ def try_graph(
     Raises:
         GraphError: it breaks a rule.
         TrialError: it crashed, ran too long, was refused by onnxruntime, or answered nonsense.
-        OSError: the process cannot be started.
+        TrialNotStarted: there is no process to try it in; the same graph may pass a moment later.
     """
     chosen = limits or limits_for(content)
     arguments = [*program, rules.name, "--memory-bytes", str(chosen.memory_bytes), "--cpu-s", str(chosen.cpu_s)]
-    with tempfile.TemporaryDirectory(prefix="foreoptic-trial-") as folder:
-        process = _start([*arguments, "--item", *map(str, item)], folder)
+    arguments += ["--room-bytes", str(chosen.room_bytes)]
+    try:
+        answer, status = _run([*arguments, "--item", *map(str, item)], content, chosen)
+    # RuntimeError is what Python says where no further thread can be had.
+    except (OSError, RuntimeError) as error:
+        raise TrialNotStarted(
+            "no process can be started to try the graph in; see that the disk for temporary files is not full and that "
+            "this user may have further files and processes"
+        ) from error
+    return _judge(answer, status, chosen)
+
+
+def _run(arguments: Sequence[str], content: bytes, limits: Limits) -> tuple[bytes, int]:
+    with tempfile.TemporaryDirectory(prefix="foreoptic-trial-", ignore_cleanup_errors=True) as folder:
+        process = _start(arguments, folder)
         try:
-            answer = _exchange(process, content, chosen)
+            answer = _exchange(process, content, limits)
         finally:
             _end(process)
-    return _judge(answer, process.returncode, chosen)
+    return answer, process.returncode
 
 
 def _start(arguments: Sequence[str], folder: str) -> subprocess.Popen[bytes]:

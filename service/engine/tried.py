@@ -1,6 +1,7 @@
 """Which graphs came through their trial on this machine, and a store that hands out no other.
 
-A trial is asked for once for the same bytes, rules, shape and onnxruntime: whoever publishes has it done, whoever loads
+A trial is asked for once for the same bytes, rules, shape and onnxruntime, where rules are what they say, not what they
+are called: whoever publishes has it done, whoever loads
 finds it done, and a home that was moved or an onnxruntime that was upgraded has it done again. What is remembered is a
 file in the home; who can write there can change the database, too, and gains nothing.
 """
@@ -12,7 +13,7 @@ from platform import machine
 
 from service.contract.bundle import Bundle, M, replace_synced
 from service.contract.digest import canonical_json, sha256_hex
-from service.contract.errors import GraphError, MissingFile, TrialError
+from service.contract.errors import GraphError, MissingFile, TrialRefused
 from service.contract.graph_rules import CORRECTOR, FROZEN_MODEL, GraphRules
 from service.contract.manifest import ModelManifest
 from service.contract.store import LocalStore
@@ -26,8 +27,9 @@ class Trials:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        # A bundle that cannot be served is asked for again and again; its trial may take minutes.
-        self._failed: dict[str, GraphError | TrialError] = {}
+        # A bundle that cannot be served is asked for again and again. What depends on how busy the machine is (time,
+        # a process that was killed) is no fact about the graph, and is not kept.
+        self._failed: dict[str, GraphError | TrialRefused] = {}
 
     def ensure(self, content: bytes, rules: GraphRules, *, item: Sequence[int] = ()) -> None:
         """Return if the graph came through, now or earlier; blocks while a trial runs, a quarter of a second at best.
@@ -36,8 +38,8 @@ class Trials:
             item: sides of one item of the input, used where the file leaves them open.
 
         Raises:
-            GraphError, TrialError: it did not; the same again without a further trial, until this process ends.
-            OSError: a trial cannot be started.
+            GraphError, TrialRefused: it did not; the same again without a further trial, until this process ends.
+            TrialError: it crashed, took too long, answered nonsense or could not be started; the next call tries again.
         """
         # The shape is a part of the name only if it is not a part of the file.
         sha256 = sha256_hex(content)
@@ -48,7 +50,7 @@ class Trials:
             raise type(self._failed[filled])(str(self._failed[filled]))
         try:
             report = try_graph(content, rules, item=item)
-        except (GraphError, TrialError) as error:
+        except (GraphError, TrialRefused) as error:
             self._failed[filled] = error
             raise
         if report.input is not None:
@@ -98,5 +100,5 @@ class TriedStore(LocalStore):
 
 def _name(sha256: str, rules: GraphRules, item: Sequence[int]) -> str:
     runtime = f"onnxruntime {runtime_version()} {machine()}"
-    facts = {"graph": sha256, "rules": rules.name, "item": list(item), "runtime": runtime}
+    facts = {"graph": sha256, "rules": rules.identity(), "item": list(item), "runtime": runtime}
     return f"{sha256_hex(canonical_json(facts))}.json"

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from service import catalog, log
 from service.contract.bundle import read_bundle, replace_synced, write_bundle
-from service.contract.errors import ContractError
+from service.contract.errors import ContractError, TrialNotStarted
 from service.contract.job import CHAMPION, JOB, MODEL, OUTCOME, STAGED, JobOutcome, JobSpec, Progress
 from service.contract.manifest import IDENTITY, CorrectorManifest
 from service.contract.store import LocalStore
@@ -29,7 +29,7 @@ logger = log.get(__name__)
 ORPHAN_AGE_S = 3600.0
 RETRY_S = 1.0
 SETTLE_S, SETTLE_CHECK_S = 5.0, 0.05
-TRANSIENT = (TrainerKilled, OSError, OperationalError)
+TRANSIENT = (TrainerKilled, TrialNotStarted, OSError, OperationalError)
 """A trainer ended from outside (memory, an operator), a full disk, a locked database: may be over a moment later."""
 
 

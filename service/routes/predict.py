@@ -12,8 +12,8 @@ from service.answering import choose, compute, domain_of, provenance, provenance
 from service.context import Context
 from service.contract.errors import InputError
 from service.contract.pictures import decode_picture
-from service.engine.session import Array
-from service.errors import Malformed, of_input
+from service.engine.session import Array, SessionError
+from service.errors import Internal, Malformed, of_input
 from service.registry import Handle
 from service.serving import scores
 from service.wire import Receive, Scope, Send, read_body, respond
@@ -55,7 +55,10 @@ async def predict(context: Context, scope: Scope, receive: Receive, send: Send, 
     body = await read_body(scope, receive, limit_bytes=context.settings.predict_body_bytes)
     rows = await run_in_threadpool(_decode, body, handle, context.settings.max_pixels)
     answer = await compute(context, handle, rows)
-    output, values = scores(handle, answer)
+    try:
+        output, values = scores(handle, answer, rows=len(rows))
+    except SessionError as error:
+        raise Internal from error
     facts = provenance(handle, answer)
     document = {
         "model": model,

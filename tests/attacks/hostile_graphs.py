@@ -80,10 +80,10 @@ def sparse(values: TensorProto, dims: Sequence[int]):
     return helper.make_sparse_tensor(values, constant("places", 0), dims)
 
 
-def function(*nodes: NodeProto, name: str = "helper", domain: str = "own") -> FunctionProto:
+def function(*nodes: NodeProto, name: str = "helper", domain: str = "own", overload: str = "") -> FunctionProto:
     last = helper.make_node("Identity", ["a"], ["b"])
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
-    return helper.make_function(domain, name, ["a"], ["b"], [*nodes, last], opsets)
+    return helper.make_function(domain, name, ["a"], ["b"], [*nodes, last], opsets, overload=overload)
 
 
 def call(name: str, output: str = "unused", domain: str = "own", of: str = "x") -> NodeProto:
@@ -151,12 +151,17 @@ def in_one_constant(model: ModelProto) -> None:
     model.graph.node.insert(0, helper.make_node("Constant", [], ["size"], value_ints=[HUGE]))
 
 
-def doubling_calls(times: int) -> bytes:
-    """Two calls of a function with two calls of a function with two calls ...: 2 ** times nodes."""
+def doubling_calls(times: int, *, decoys: bool = False) -> bytes:
+    """Two calls of a function with two calls of a function with two calls ...: 2 ** times nodes.
+
+    Args:
+        decoys: whether there is a harmless overload of each.
+    """
     functions = [function(name="f0")]
     for level in range(1, times):
         calls = [call(f"f{level - 1}", output, of="a") for output in ("left", "right")]
         functions.append(function(*calls, name=f"f{level}"))
+        functions += [function(name=f"f{level}", overload="small")] * decoys
     return with_nodes(call(f"f{times - 1}"), functions=functions)
 
 
@@ -194,6 +199,16 @@ TOO_LARGE = {
     "tensor_beyond_every_integer": claiming(2**62, 2**62, 2**62),
     "sparse_of_a_trillion": changed(
         lambda m: m.graph.sparse_initializer.append(sparse(constant("one", 1.0, kind=np.float32), [HUGE]))
+    ),
+    "two_gigabytes_in_doubles": making(
+        "ConstantOfShape", (1 << 29,), value=numpy_helper.from_array(np.zeros(1, np.float64))
+    ),
+    "two_gigabytes_in_floats_that_nobody_names": making("ConstantOfShape", (3 << 28,)),
+    "two_gigabytes_drawn_as_doubles": making("RandomUniform", shape=[1 << 29], dtype=TensorProto.DOUBLE),
+    "two_gigabytes_of_whole_numbers": making("Range", (0,), (1 << 29,), (1,)),
+    "two_gigabytes_expanded": making("Expand", (1.5,), (1 << 29,)),
+    "sparse_of_two_gigabytes_in_doubles": changed(
+        lambda m: m.graph.sparse_initializer.append(sparse(constant("one", 1.0, kind=np.float64), [1 << 29]))
     ),
     "constant_of_shape": making("ConstantOfShape", (HUGE,)),
     "constant_of_shape_from_a_node": changed(in_one_constant),
@@ -238,6 +253,14 @@ FOREIGN = {
     "hidden_in_a_sub_graph": nested(4, call("Anything", domain="com.example")),
     "hidden_in_a_function": with_nodes(functions=[function(call("Anything", domain="com.example", of="a"))]),
     "function_in_place_of_a_standard_one": with_nodes(functions=[function(name="Relu", domain="")]),
+    **{
+        f"function_in_domain_{domain}": with_nodes(
+            call("Scaler", domain=domain), functions=[function(name="Scaler", domain=domain)]
+        )
+        for domain in ("ai.onnx", "ai.onnx.ml", "ai.onnx.contrib", "com.microsoft.nchwc", "com.ms.internal.nhwc")
+    },
+    "functions_that_double_behind_small_overloads": doubling_calls(20, decoys=True),
+    "two_functions_of_one_name": with_nodes(call("helper"), functions=[function(), function(call("helper", of="a"))]),
     "function_in_place_of_a_contrib_one": with_nodes(functions=[function(name="Gelu", domain="com.microsoft")]),
 }
 
@@ -251,10 +274,22 @@ MISSHAPEN = {
     ),
 }
 
+
+def in_both_formats() -> bytes:
+    """ONNX to protobuf, with a producer of 79 letters in front; a file of its own format to onnxruntime."""
+    head = bytes([0x08, 9, 0x92, 0x00]) + b"ORTM"
+    return head + b" " * (ord("O") - 3) + doubling().SerializeToString()
+
+
 UNREADABLE = {
+    "onnxruntimes_own_format_as_well": in_both_formats(),
     "nothing": b"",
     "text": b"this is no graph",
     "truncated": doubling().SerializeToString()[:-1],
+    **{
+        f"{operator}_of_nothing": with_nodes(helper.make_node(operator, [], ["made"]))
+        for operator in ("ConstantOfShape", "Expand", "Pad", "Range", "Resize", "Tile")
+    },
     "no_graph": helper.make_model(GraphProto()).SerializeToString()[:2],
     "nested_beyond_protobuf": matryoshka(200),
     "nested_beyond_every_stack": matryoshka(20_000),

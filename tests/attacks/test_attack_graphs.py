@@ -3,7 +3,10 @@
 import tracemalloc
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
+import onnx
+import onnxruntime as ort
 import pytest
 
 from service.contract.errors import (
@@ -16,6 +19,7 @@ from service.contract.errors import (
     WrongInterface,
 )
 from service.contract.graph_rules import CORRECTOR, FROZEN_MODEL, check_graph
+from service.engine.session import OnnxSession, SessionError
 from tests.attacks.hostile_graphs import (
     BEYOND_CORRECTORS,
     DAMAGED,
@@ -69,6 +73,24 @@ def test_what_a_frozen_model_may_hold_is_refused_in_a_corrector(content: bytes) 
 
     with pytest.raises(GraphError):
         check_graph(content, CORRECTOR)
+
+
+def test_what_is_refused_as_another_format_is_onnx_to_protobuf() -> None:
+    seen = onnx.load_model_from_string(UNREADABLE["onnxruntimes_own_format_as_well"])
+
+    assert [node.op_type for node in seen.graph.node] == ["Mul"]
+
+
+def test_onnxruntimes_own_format_is_not_loaded_by_a_session(tmp_path: Path) -> None:
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "model.ort")
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    ort.InferenceSession(doubling().SerializeToString(), options, providers=["CPUExecutionProvider"])
+    content = (tmp_path / "model.ort").read_bytes()
+    assert ort.InferenceSession(content, providers=["CPUExecutionProvider"]).get_inputs()[0].name == "x"
+
+    with pytest.raises(SessionError):
+        OnnxSession(content, threads=1)
 
 
 def test_external_data_is_found_wherever_it_is_and_the_message_says_where() -> None:

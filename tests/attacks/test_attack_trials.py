@@ -1,6 +1,9 @@
 """Graphs that crash, hang, flood or devour whoever loads them: a process of their own is lost, and nothing else."""
 
 import os
+import subprocess
+import sys
+import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from service.contract.errors import (
     ContractError,
@@ -16,13 +19,15 @@ from service.contract.errors import (
     GraphTooLarge,
     TrialCrashed,
     TrialGarbled,
+    TrialNotStarted,
     TrialRefused,
     TrialTimeout,
     UnreadableGraph,
 )
-from service.contract.graph_rules import CORRECTOR, FROZEN_MODEL, GraphRules
+from service.contract.graph_rules import CORRECTOR, FROZEN_MODEL, RULES, GraphRules
 from service.contract.store import LocalStore
-from service.engine.trial_run import MAX_ANSWER_BYTES, Limits, limits_for, try_graph
+from service.engine import trial_run
+from service.engine.trial_run import MAX_ANSWER_BYTES, ROOT, Limits, limits_for, try_graph
 from service.engine.tried import Trials, TriedStore
 from tests.attacks.hostile_graphs import (
     EXTERNAL,
@@ -179,6 +184,55 @@ def test_the_process_limits_itself_before_it_reads() -> None:
     assert report.outputs[0].shape == (1 << 30, 8, 0, 0, 0)
 
 
+# Memory is for what the input makes necessary, up to what the machine can spare.
+
+
+def wide_convolution(rows: int) -> bytes:
+    """The first layers of an ordinary classifier of photographs, with rows that the file fixes."""
+    weights = [np.ones(shape, np.float32) for shape in ((32, 3, 3, 3), (96, 32, 1, 1))]
+    model = model_of(
+        [
+            node("Conv", "x", "first", "few", strides=[2, 2], pads=[1, 1, 1, 1]),
+            helper.make_node("Conv", ["few", "second"], ["many"]),
+            node("Clip", "many", "low", "high", "clipped"),
+            node("GlobalAveragePool", "clipped", "y"),
+        ],
+        [numpy_helper.from_array(values, name) for values, name in zip(weights, ("first", "second"), strict=True)]
+        + [numpy_helper.from_array(np.float32(value), name) for value, name in ((0, "low"), (6, "high"))],
+    )
+    model.graph.input[0].CopyFrom(edge("x", [rows, 3, 224, 224]))
+    return model.SerializeToString()
+
+
+def test_an_ordinary_model_that_fixes_many_rows_has_the_memory_that_it_needs() -> None:
+    report = try_graph(wide_convolution(128), FROZEN_MODEL)
+
+    assert report.outputs[0].shape == (128, 96, 1, 1)
+
+
+def test_a_run_that_lacks_memory_says_how_much_there_was_and_what_to_do() -> None:
+    with pytest.raises(TrialRefused, match=r"more than the 1034 MiB .* export it for fewer rows"):
+        try_graph(wide_convolution(128), FROZEN_MODEL, limits=replace(QUICK, room_bytes=10 << 20, cpu_s=30))
+
+
+def test_room_is_given_out_by_the_input_and_never_beyond_its_end() -> None:
+    code = (
+        "import json, resource\n"
+        "from service.engine.trial import limit, widen\n"
+        "caps = []\n"
+        "limit(memory_bytes=1 << 30, cpu_s=7, room_bytes=1 << 20)\n"
+        "for numbers in (0, 1, 1 << 40):\n"
+        "    widen(numbers)\n"
+        "    caps.append(resource.getrlimit(resource.RLIMIT_AS)[0])\n"
+        "outputs = [{'name': 'caps', 'shape': caps, 'dtype': '', 'finite': True}]\n"
+        "print(json.dumps({'input': None, 'declared': False, 'outputs': outputs}))\n"
+    )
+
+    report = try_graph(b"", FROZEN_MODEL, limits=QUICK, program=("-c", code))
+
+    assert report.outputs[0].shape == (1 << 30, (1 << 30) + 512, (1 << 30) + (1 << 20))
+
+
 # What a trial reports, and what it asks of a corrector.
 
 
@@ -254,6 +308,66 @@ def test_a_passed_trial_is_remembered_by_the_home_and_a_failed_one_by_the_proces
 
     assert len(list((tmp_path / "tried").iterdir())) == 1
     assert len(trials._failed) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"max_nodes": CORRECTOR.max_nodes - 1}, id="a_smaller_cap"),
+        pytest.param({"operators": {"": CORRECTOR.operators[""] - {"Mul"}}}, id="an_operator_less"),
+        pytest.param({"input_types": frozenset({TensorProto.FLOAT16})}, id="a_type_less"),
+    ],
+)
+def test_what_passed_is_tried_again_under_other_rules_of_the_same_name(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    content, trials = doubling().SerializeToString(), Trials(tmp_path / "tried")
+    trials.ensure(content, CORRECTOR)
+
+    trials.ensure(content, replace(CORRECTOR, **change))
+
+    assert len(list((tmp_path / "tried").iterdir())) == 2
+
+
+def test_rules_have_the_same_identity_in_every_process() -> None:
+    code = "from service.contract.graph_rules import RULES; print(*(rules.identity() for rules in RULES.values()))"
+
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, check=True, cwd=ROOT, env={"PYTHONHASHSEED": seed}
+        ).stdout
+        for seed in ("1", "2")
+    }
+
+    assert [told.pop().split(), told] == [[rules.identity().encode() for rules in RULES.values()], set()]
+
+
+def test_a_trial_that_ran_out_of_time_on_a_busy_machine_is_held_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial_run, "limits_for", lambda _content: replace(QUICK, cpu_s=1))
+    endless = model_of([loop(), node("Identity", "looped", "y")], [YES]).SerializeToString()
+    trials = Trials(tmp_path / "tried")
+
+    for _ in range(2):
+        with pytest.raises(TrialTimeout):
+            trials.ensure(endless, FROZEN_MODEL)
+
+    assert not trials._failed
+
+
+def test_a_trial_that_cannot_be_started_is_no_fact_about_the_graph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, trials = doubling().SerializeToString(), Trials(tmp_path / "tried")
+    with monkeypatch.context() as patched, pytest.raises(TrialNotStarted, match="no process can be started"):
+        # As a disk that takes nothing more.
+        patched.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+        trials.ensure(content, CORRECTOR)
+
+    trials.ensure(content, CORRECTOR)
+
+    assert len(list((tmp_path / "tried").iterdir())) == 1
 
 
 def test_another_use_of_the_same_bytes_is_another_trial(tmp_path: Path) -> None:

@@ -113,6 +113,15 @@ HONEST = {
             )
         ],
     ),
+    "functions_of_one_name_in_two_domains_that_look_taken": model_of(
+        helper.make_node("Relu", ["x"], ["y"]),
+        functions=[
+            helper.make_function(
+                domain, "Gelu", ["a"], ["b"], [helper.make_node("Relu", ["a"], ["b"])], [helper.make_opsetid("", 18)]
+            )
+            for domain in ("ai.onnxscript", "com.msr")
+        ],
+    ),
     "the_standard_domain_by_its_other_name": model_of(helper.make_node("Relu", ["x"], ["y"], domain="ai.onnx")),
     "a_shape_that_is_expanded_by_minus_one": model_of(
         helper.make_node("Expand", ["x", "s"], ["y"]), constants={"s": np.array([-1, 2])}
@@ -168,6 +177,21 @@ def test_a_foreign_operator_is_named_with_its_place_and_what_to_do() -> None:
 
     with pytest.raises(ForeignOperator, match=r"'edge' \(com\.example::Sharpen\) in the main graph .*export it with"):
         check_graph(content, FROZEN_MODEL)
+
+
+@pytest.mark.parametrize("kind", [TensorProto.UINT8, TensorProto.FLOAT, TensorProto.DOUBLE], ids=["8", "32", "64"])
+def test_what_a_node_makes_may_fill_its_cap_and_no_more(kind: int) -> None:
+    one = helper.make_tensor("one", kind, [1], [1])
+    content = model_of(
+        helper.make_node("ConstantOfShape", ["s"], ["made"], value=one),
+        helper.make_node("Relu", ["x"], ["y"]),
+        constants={"s": np.array([1000])},
+    )
+    needed = 1000 * BITS[kind] // 8
+
+    check_graph(content, replace(FROZEN_MODEL, max_tensor_bytes=needed))
+    with pytest.raises(GraphTooLarge, match="what node 'made'"):
+        check_graph(content, replace(FROZEN_MODEL, max_tensor_bytes=needed - 1))
 
 
 def test_widths_agree_with_numpy() -> None:

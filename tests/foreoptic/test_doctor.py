@@ -154,7 +154,7 @@ def test_a_model_without_a_convolution_has_nothing_to_compare(diagnose) -> None:
     assert document["parity"]["outputs_error"] <= document["parity"]["tolerance"]
 
 
-def test_normalisation_that_reads_no_tap_is_counted_apart(diagnose, tiny_onnx) -> None:
+def test_what_a_normalisation_reads_is_a_tap_whatever_stands_before_it(diagnose, tiny_onnx) -> None:
     def interpose(model: onnx.ModelProto) -> None:
         for index, node in reversed(list(enumerate(model.graph.node))):
             if node.op_type == "BatchNormalization":
@@ -164,7 +164,8 @@ def test_normalisation_that_reads_no_tap_is_counted_apart(diagnose, tiny_onnx) -
 
     document, _ = diagnose(edited(tiny_onnx, interpose))
 
-    assert (3, 0) == (document["taps"]["batchnorm_nodes"], document["taps"]["batchnorm"])
+    assert (3, 3) == (document["taps"]["batchnorm_nodes"], document["taps"]["batchnorm"])
+    assert 6 == len(document["taps"]["taps"])
 
 
 def test_what_a_weaker_fingerprint_cannot_do_is_said(invoke, tmp_path, tiny_onnx) -> None:

@@ -15,7 +15,7 @@ from service.jobs import health
 
 @pytest.fixture
 def database(settings):
-    settings.home.mkdir()
+    settings.home.mkdir(exist_ok=True)
     database = Database(settings.url)
     migrate(database)
     yield database
@@ -82,6 +82,6 @@ def test_a_worker_that_lets_jobs_lie_is_a_complaint(settings, database, open_job
 
 
 def test_a_database_without_tables_is_a_complaint_and_not_a_crash(settings) -> None:
-    settings.home.mkdir()
+    settings.home.mkdir(exist_ok=True)
     with health.hold(settings.home):
         assert "database cannot be read" in health.complaint(settings)

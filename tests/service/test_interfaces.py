@@ -199,6 +199,15 @@ def test_whole_numbers_are_not_rounded_nor_wrapped(data: list[object]) -> None:
         read_numbers(data, "uint8")
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "uint8"])
+@pytest.mark.parametrize(
+    "data", [["1", "2"], "12", True, [True, False], [1, True], [[1], [True]], [None], {"a": 1}, [[1], [2, 3]]], ids=repr
+)
+def test_only_numbers_are_numbers(data: object, dtype: str) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        read_numbers(data, dtype)
+
+
 def test_numbers_are_read_as_they_stand() -> None:
     assert np.array_equal(read_numbers([[0, 255]], "uint8"), np.array([[0, 255]], np.uint8))
     assert np.array_equal(read_numbers([0.5, 1e39], "float32"), np.array([0.5, np.inf], np.float32))

@@ -44,7 +44,7 @@ class Shop:
         self.sha256 = tiny.manifest.frozen_sha256
         self.queue = JobQueue(self.database)
         self.submission = Submission(self.database, self.queue, settings.jobs_dir, limit=3, domain_limit=2, seed=7)
-        self.worker = Worker(self.database, self.store, settings.jobs_dir, timeout_s=120, attempts=2, threads=2)
+        self.worker = Worker(self.database, self.store, settings.jobs_dir, timeout_s=600, attempts=2, threads=2)
         self.registry = Registry(self.database, self.store, Metrics(), threads=1, micro_batch=2, pinned=2)
         self.registry.refresh()
         self.settlement = Settlement(self.database, self.registry)

@@ -1,5 +1,6 @@
 """The pipeline: one run of the frozen model for a mixed batch, each row through its own version, failing open."""
 
+from collections.abc import Callable
 from itertools import count
 
 import numpy as np
@@ -43,6 +44,29 @@ class Reshaping(Recorder):
         return [x[:, :, :4]]
 
 
+class Summing(Recorder):
+    """Keeps one row as it is, and makes a single number of several."""
+
+    def run(self, x: Array) -> list[Array]:
+        return [x if len(x) == 1 else x.sum()]
+
+
+class First(Recorder):
+    def run(self, x: Array) -> list[Array]:
+        return [x[:1]]
+
+
+class Scoring(Recorder):
+    """Rows, and besides them one output that has no entry a row."""
+
+    def __init__(self, extra: Callable[[Array], Array]) -> None:
+        super().__init__()
+        self.extra = extra
+
+    def run(self, x: Array) -> list[Array]:
+        return [*super().run(x), self.extra(x)]
+
+
 def first(answers: list[Answer]) -> list[Array]:
     return [answer.outputs[0] for answer in answers]
 
@@ -80,6 +104,16 @@ def test_a_failing_corrector_costs_the_correction_and_not_the_answer(graph) -> N
     assert np.array_equal(other * 2, fine.outputs[0])
 
 
+@pytest.mark.parametrize("graph", [Summing(), First()], ids=["no axis", "too few rows"])
+def test_a_corrector_that_fits_alone_and_not_in_company_costs_the_correction(graph) -> None:
+    rows = [random_rows(1), random_rows(1, 1)]
+
+    answers = Pipeline(Recorder(), mixes=True).run([Request(x, Version(1, graph)) for x in rows])
+
+    assert [False, False] == [answer.corrected for answer in answers]
+    assert all(np.array_equal(x, out) for x, out in zip(rows, first(answers), strict=True))
+
+
 def test_a_corrector_that_fails_on_one_caller_still_corrects_its_neighbour() -> None:
     graph = Poisoned(0.5)
     good, bad = random_rows(2), -random_rows(2, 1)
@@ -104,6 +138,26 @@ def test_a_model_that_is_too_slow_to_compare_does_not_mix_callers(tiny_onnx) -> 
     seconds = count(step=3)
 
     assert not mixes_exactly(OnnxSession(tiny_onnx, threads=2), random_rows(16), clock=lambda: next(seconds))
+
+
+def test_single_rows_that_take_too_long_end_the_comparison_before_all_were_run() -> None:
+    slow = Recorder()
+
+    assert not mixes_exactly(slow, random_rows(32), clock=lambda: float(sum(slow.runs)))
+    assert sum(slow.runs) < 10
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        pytest.param(lambda x: np.asarray(x.mean()), id="a_number"),
+        pytest.param(lambda x: np.zeros(1), id="one_entry_for_all_rows"),
+        pytest.param(lambda x: np.zeros((1, len(x))), id="rows_along_another_axis"),
+        pytest.param(lambda x: np.zeros((len(x), len(x))), id="rows_as_long_as_there_are_rows"),
+    ],
+)
+def test_a_model_with_an_output_that_has_no_entry_a_row_does_not_mix_callers(extra) -> None:
+    assert not mixes_exactly(Scoring(extra), random_rows(4))
 
 
 def test_a_model_that_looks_at_its_neighbours_is_found_out() -> None:

@@ -5,9 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from onnx import helper
 from PIL import Image
 
-from tests.conftest import SHAPE, TINY, random_rows
+from tests.conftest import SHAPE, TINY, random_rows, running
+from tests.service.forged import NAME, with_output
 
 
 def outputs(response) -> np.ndarray:
@@ -146,3 +148,19 @@ def test_a_device_can_pull_its_corrector_and_skip_it_when_it_has_it(service, mak
 
     assert first.content == bundle.files["corrector.onnx"]
     assert (second.status_code, second.content) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        pytest.param(helper.make_node("ReduceMax", ["logits"], ["extra"], axes=[1]), id="one_value_a_row"),
+        pytest.param(helper.make_node("ReduceMean", ["logits"], ["extra"], keepdims=0), id="one_number"),
+        pytest.param(helper.make_node("Concat", ["logits", "logits"], ["extra"], axis=0), id="two_rows_for_one"),
+    ],
+)
+def test_scores_of_another_shape_than_was_registered_are_an_error_and_no_class(settings, tiny, node) -> None:
+    with running(settings, with_output(tiny, node, scores="extra")) as service:
+        response = service.http.post(f"/v1/models/{NAME}/predict", content=png(np.zeros(SHAPE[1:], np.uint8)))
+
+    assert response.status_code == 500
+    assert "predictions" not in response.json()

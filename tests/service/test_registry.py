@@ -2,9 +2,11 @@
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from onnx import helper
 from sqlalchemy import update
 
 from service.catalog import NameTaken, install
@@ -19,6 +21,7 @@ from service.engine.session import SessionError
 from service.metrics import Metrics
 from service.registry import Registry, Stale, Unknown
 from tests.conftest import SHAPE, TINY, random_rows
+from tests.service.forged import NAME, with_output
 
 
 class Home:
@@ -232,3 +235,60 @@ def test_a_model_that_cannot_be_loaded_is_tried_again_after_a_while_and_not_at_e
     registry.refresh()
 
     assert ([], [TINY]) == (early, registry.names())
+
+
+A_NUMBER = helper.make_node("ReduceMean", ["logits"], ["extra"], keepdims=0)
+
+
+def test_a_model_with_an_output_that_is_one_number_is_served_each_caller_alone(home, tiny) -> None:
+    install(with_output(tiny, A_NUMBER), home.database, home.store)
+
+    home.registry.refresh()
+
+    assert not home.registry.model(NAME).mixes
+    assert home.registry.model(TINY).mixes
+
+
+def test_a_model_that_fails_as_nobody_foresaw_is_not_served_and_all_others_are(home, tiny) -> None:
+    # Rows that the file fixes are put together again, which one number cannot be.
+    install(with_output(tiny, A_NUMBER, rows=2), home.database, home.store)
+
+    home.registry.refresh()
+
+    assert home.registry.names() == [TINY]
+    assert home.restart().champion(TINY, "default").version.number == 0
+
+
+def test_a_version_that_fails_as_nobody_foresaw_leaves_what_was_served_and_every_other_domain(
+    home, make_corrector
+) -> None:
+    class Failing(LocalStore):
+        def read(self, digest, kind):
+            if digest == broken:
+                raise RuntimeError("no such failure was foreseen")
+            return super().read(digest, kind)
+
+    numbers = [home.publish(make_corrector(gain)) for gain in (0.5, 0.25)]
+    with home.database.write() as connection:
+        broken = versions.find(connection, home.sha256, numbers[0]).digest
+        domains.add(connection, replace(domains.find(connection, TINY, "default"), name="night"))
+        for name, number in zip(("default", "night"), numbers, strict=True):
+            domains.point(connection, domains.find(connection, TINY, name), champion=number)
+    home.store = Failing(home.settings.store_dir)
+
+    registry = home.restart()
+
+    assert registry.champion(TINY, "default").version.number == 0
+    assert registry.champion(TINY, "night").version.number == numbers[1]
+
+
+def test_a_model_with_versions_cannot_get_another_input(home, tiny, make_corrector) -> None:
+    spec = tiny.manifest.input.model_copy(update={"bounds": (0.0, 255.0)})
+    manifest = tiny.manifest.model_copy(update={"input": spec})
+    other = Bundle(sha256_hex(manifest.to_bytes()), manifest, tiny.files)
+
+    home.publish(make_corrector())
+
+    with pytest.raises(NameTaken, match="1 versions that were fitted for another shape, range"):
+        install(other, home.database, home.store)
+    install(tiny, home.database, home.store)

@@ -12,11 +12,15 @@ from service.contract.job import JobSpec
 from service.contract.manifest import ModelManifest
 from service.engine.rehearsal import rehearse
 from tests.interface_variants import VARIANTS, fixed_rows
+from trainer.corrector import Corrector
 from trainer.datasets import Dataset
+from trainer.export import ExportError, check_parity, to_onnx
 from trainer.interface import Normalisation, RegistrationError, choose_scores, read_input_spec
+from trainer.onnx_writer import GraphWriter
 from trainer.reading import Reading, held_as, read_model
 from trainer.registration import register
 from trainer.run import Clock, fit
+from trainer.stages import Stage
 
 SIZE = (8, 8)
 # Half precision keeps 11 bits and uint8 256 levels: what the float32 model gives differs by their rounding.
@@ -137,10 +141,31 @@ def test_a_corrector_fitted_behind_an_interface_hands_over_the_model_s_own_tenso
     tensor = spec.to_tensor(planes[:5])
     corrected = served.graph.run(tensor)[0]
     assert (corrected.dtype, corrected.shape) == (tensor.dtype, tensor.shape)
-    # What is served is what was fitted: no closer to the source than float32, no further than one level in uint8.
+    # The frozen file takes it as it is.
     session = onnxruntime.InferenceSession(bundle.files["model.onnx"])
     rows = corrected if spec.batch is None else corrected[np.arange(spec.batch) % len(corrected)]
     assert np.isfinite(session.run([bundle.manifest.output.name], {spec.name: rows})[0]).all()
+
+
+class Drifting(Stage):
+    """Exports another number than it computes with: on its way to uint8 every pixel is rounded to the next level."""
+
+    name = "drifting"
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + 0.3
+
+    def write(self, graph: GraphWriter, x: str) -> str:
+        return graph.node("Add", x, graph.constant(np.array(0.7, np.float32)))
+
+
+def test_an_export_that_rounds_otherwise_is_refused_though_no_pixel_is_off_by_more_than_a_level(tiny_onnx) -> None:
+    manifest = registered(VARIANTS["uint8"](tiny_onnx)).manifest
+    planes = manifest.input.to_planes(pictures(8))
+    corrector = Corrector([Drifting()])
+
+    with pytest.raises(ExportError, match="pixels differently"):
+        check_parity(corrector, to_onnx(corrector, manifest, method="homogenizer"), planes, manifest.input)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +207,7 @@ def test_the_scores_can_be_named(tiny_onnx: bytes) -> None:
     ids=["only one", "first of two", "pooled", "not a single number"],
 )
 def test_the_first_output_that_can_be_class_scores_is_taken(shapes, scores) -> None:
-    assert choose_scores(shapes, wanted=None) == scores
+    assert choose_scores(shapes, wanted=None, rows=3) == scores
 
 
 def test_a_file_that_fixes_its_rows_must_give_one_answer_a_row(tiny_onnx: bytes) -> None:

@@ -126,7 +126,8 @@ class FrozenModel(nn.Module):
         if plan is None:
             plan = self._plans[targets] = self._plan(targets, self._nodes)
         values = self._follow(plan, x, (*targets, *plan.sizes), {})
-        if plan.sizes:
+        # What is made in inference mode could never take part in a gradient again.
+        if plan.sizes and not torch.is_inference_mode_enabled():
             self._remember(key, targets, {name: values[name] for name in plan.sizes})
         return {name: values[name] for name in targets}
 

@@ -9,7 +9,6 @@ optimizations here, so that every tensor of the file exists; what the optimizati
 """
 
 import numpy as np
-import onnxruntime
 import torch
 from torch import Tensor
 
@@ -18,7 +17,7 @@ from trainer.frozen.errors import ParityError
 from trainer.frozen.folding import fold
 from trainer.frozen.graph import Graph
 from trainer.frozen.operators.quantization import STRAIGHT_THROUGH
-from trainer.frozen.parity import relative_error, with_outputs
+from trainer.frozen.parity import relative_error, runtime_values
 
 QUANTIZED = (np.int8, np.uint8, np.int16, np.uint16)
 OFF_BY_ONE = 1000
@@ -45,7 +44,7 @@ def check_nodewise(graph: Graph, model_bytes: bytes, inputs: np.ndarray, toleran
     """
     folded = fold(graph)
     names = tuple(name for node in folded.nodes for name in node.outputs if name)
-    expected = _every_value(model_bytes, graph.input_name, inputs, names)
+    expected = runtime_values(model_bytes, graph.input_name, inputs, names, optimized=False)
     values = {**folded.constants, graph.input_name: _as_read(inputs)}
     for node in folded.nodes:
         with torch.no_grad():
@@ -77,16 +76,3 @@ def _compare(name: str, got: np.ndarray, expected: np.ndarray, tolerance: float)
             f"{allowed} by one"
         )
         raise ParityError(name, relative_error(got, expected), tolerance, detail)
-
-
-def _every_value(
-    model_bytes: bytes, input_name: str, inputs: np.ndarray, names: tuple[str, ...]
-) -> dict[str, np.ndarray]:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(
-        with_outputs(model_bytes, names), options, providers=["CPUExecutionProvider"], enable_fallback=0
-    )
-    values = session.run(list(names), {input_name: inputs})
-    return {name: np.array(value) for name, value in zip(names, values, strict=True)}

@@ -15,6 +15,7 @@ import torch
 from trainer.frozen.errors import ParityError, UnsupportedModel
 from trainer.frozen.graph import Graph, parse_proto, read_graph
 from trainer.frozen.module import FrozenModel
+from trainer.runtime import make_session
 
 Measure = Callable[[np.ndarray, np.ndarray], float]
 
@@ -50,8 +51,11 @@ def relative_error(got: np.ndarray, expected: np.ndarray) -> float:
 
 def tolerance_of(graph: Graph) -> float:
     """The relative error that two right ways of computing a graph may have, by the precision that it is stored in."""
-    stores_half = any(array.dtype == np.float16 for array in graph.initializers.values())
-    return HALF_TOLERANCE if stores_half or graph.input_type == np.float16 else SINGLE_TOLERANCE
+    read = {name for node in graph.nodes for name in node.inputs}
+    stored = [array for name, array in graph.initializers.items() if name in read]
+    stored += [value for node in graph.nodes for value in node.attributes.values() if isinstance(value, np.ndarray)]
+    is_half = any(array.dtype == np.float16 for array in stored) or graph.input_type == np.float16
+    return HALF_TOLERANCE if is_half else SINGLE_TOLERANCE
 
 
 def mean_error(got: np.ndarray, expected: np.ndarray) -> float:
@@ -95,7 +99,7 @@ def output_shapes(
         UnsupportedModel: see `read_graph`; or onnxruntime does not run the file on the batch.
     """
     graph = read_graph(model_bytes)
-    values = _runtime_values(model_bytes, graph.input_name, inputs, graph.outputs if names is None else tuple(names))
+    values = runtime_values(model_bytes, graph.input_name, inputs, graph.outputs if names is None else tuple(names))
     return {name: value.shape for name, value in values.items()}
 
 
@@ -118,7 +122,7 @@ def differences(
         InputMismatch: the batch does not have the declared shape.
     """
     names = (*model.outputs, *(tap for tap in model.taps if tap not in model.outputs))
-    expected = _runtime_values(model_bytes, model.input_name, inputs, names)
+    expected = runtime_values(model_bytes, model.input_name, inputs, names)
     device = next((buffer.device for buffer in model.buffers()), torch.device("cpu"))
     try:
         with torch.no_grad():
@@ -162,17 +166,18 @@ def _is_read_as(got: np.dtype, stored: np.dtype) -> bool:
     return got == stored or (got == np.float32 and (stored == np.float16 or stored.kind in "iu"))
 
 
-def _runtime_values(
-    model_bytes: bytes, input_name: str, inputs: np.ndarray, names: tuple[str, ...]
+def runtime_values(
+    model_bytes: bytes, input_name: str, inputs: np.ndarray, names: tuple[str, ...], *, optimized: bool = True
 ) -> dict[str, np.ndarray]:
-    options = onnxruntime.SessionOptions()
-    # Errors come back as exceptions; the runtime's own log would say them a second time.
-    options.log_severity_level = 4
+    """Tensors of the file by name, as onnxruntime computes them for one batch.
+
+    Raises:
+        UnsupportedModel: it does not run the file on the batch.
+    """
+    if not names:
+        return {}  # onnxruntime takes no name at all for all of them.
     try:
-        # Its fallback prints and tries the same provider once more.
-        session = onnxruntime.InferenceSession(
-            with_outputs(model_bytes, names), options, providers=["CPUExecutionProvider"], enable_fallback=0
-        )
+        session = make_session(with_outputs(model_bytes, names), optimized=optimized)
         values: list[Any] = session.run(list(names), {input_name: inputs})
     except Exception as error:  # The runtime's own exceptions have no common base but this.
         raise UnsupportedModel(

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from trainer.frozen.node import Node
 
 MEASURING = ("Shape", "Size")
-CONTENT_SIZED = ("NonZero", "Unique", "Compress", "NonMaxSuppression")
-"""Operators whose result has a shape that depends on the content of their input."""
+CONTENT_SIZED = ("NonZero", "Unique", "Compress", "NonMaxSuppression", "ConstantOfShape", "Range")
+"""Operators whose result has a shape that depends on the content of any of their inputs."""
 SIZED_BY_INPUTS = (
     *("Reshape", "Expand", "Slice", "Tile", "Pad", "Split", "TopK", "Squeeze", "Unsqueeze"),
     *("Resize", "Upsample", "AffineGrid", "CenterCropPad", "OneHot", "SplitToSequence", "SequenceAt"),
@@ -32,10 +32,12 @@ def size_nodes(nodes: Sequence[Node], input_name: str) -> frozenset[Node]:
     for node in nodes:
         if node.operator in MEASURING or content.isdisjoint(node.inputs):
             sizes.add(node)
-        elif node.operator in CONTENT_SIZED or (
-            node.operator in SIZED_BY_INPUTS and not content.isdisjoint(node.inputs[1:])
-        ):
+        elif node.operator in CONTENT_SIZED or (_takes_sizes(node) and not content.isdisjoint(node.inputs[1:])):
             return frozenset()
         else:
             content.update(name for name in node.outputs if name)
     return frozenset(sizes)
+
+
+def _takes_sizes(node: Node) -> bool:
+    return node.operator in SIZED_BY_INPUTS or node.operator.startswith("Reduce")

@@ -49,7 +49,7 @@ CARD = """# {name}
 
 | | |
 |---|---|
-| Input | `image`, float32 (n, 3, 32, 32), red, green and blue from 0 to 1, then mean and standard deviation of CIFAR-10 |
+| Input | `image`, float32 (n, 3, 32, 32), RGB from 0 to 1, less the set's mean, by its deviation |
 | Output | `logits`, float32 (n, 10) |
 | Trained on | {dataset} (Krizhevsky), {fitted:,} training pictures, {epochs} epochs, seed {seed}, flips and shifts |
 | Accuracy, {held_back:,} training pictures held back | {validation:.2f} % |
@@ -57,8 +57,8 @@ CARD = """# {name}
 | Parameters | {parameters:,} |
 | SHA-256 | `{sha256}` |
 
-Made by `python -m trainer.studies.cifar10 {architecture} CIFAR10.npz models/{name}`. The fingerprint beside it was taken
-from the {held_back:,} pictures held back. Meant for studies and tests.
+Made by `python -m trainer.studies.cifar10 {architecture} CIFAR10.npz models/{name}`. The fingerprint beside it was
+taken from the {held_back:,} pictures held back. Meant for studies and tests.
 """
 
 

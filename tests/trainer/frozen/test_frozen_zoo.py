@@ -61,10 +61,7 @@ def test_normalisations_that_survive_keep_their_statistics(architecture: str) ->
     reading = examine(architecture, build(architecture), Export("tracing", 17, keep_norms=True))
 
     _assert_holds(reading)
-    # DenseNet's first normalisation of a layer reads a concatenation, which is no convolution's output.
-    assert 0 < reading.with_statistics <= min(reading.taps, reading.norms)
-    if architecture != "DenseNet":
-        assert reading.with_statistics == reading.norms
+    assert 0 < reading.with_statistics == reading.norms <= reading.taps
 
 
 def test_a_network_of_the_zoo_is_the_same_at_every_call() -> None:

@@ -99,7 +99,10 @@ def mean_variance_normalization(node: Node) -> Kernel:
 
     def apply(x: Tensor) -> Tensor:
         centred = x - x.mean(dim=axes, keepdim=True)
-        return centred / (centred.square().mean(dim=axes, keepdim=True).sqrt() + 1e-9)
+        variance = centred.square().mean(dim=axes, keepdim=True)
+        # The root's slope at zero is infinite; nothing of a flat picture is left to scale there.
+        deviation = torch.where(variance > 0, variance, 1.0).sqrt() * (variance > 0)
+        return centred / (deviation + 1e-9)
 
     return apply
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from torch import Tensor, nn
 
 from trainer.frozen import FrozenError, FrozenModel, batchnorm_statistics, find_taps, load_frozen
 from trainer.frozen.parity import relative_error
+from trainer.runtime import make_session
 from trainer.studies.frozen_models.exporters import ROWS, Export, export
 from trainer.studies.zoo import ARCHITECTURES
 
@@ -88,7 +88,7 @@ def _difference(frozen: FrozenModel, model_bytes: bytes, images: np.ndarray) -> 
     names = (*frozen.outputs, *(tap for tap in frozen.taps if tap not in frozen.outputs))
     del model.graph.output[:]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = make_session(model.SerializeToString())
     expected = dict(zip(names, session.run(list(names), {frozen.input_name: images}), strict=True))
     with torch.no_grad():
         outputs, taps = frozen.forward_with_taps(torch.from_numpy(images))

@@ -1,0 +1,56 @@
+"""A frozen model as it is served, and the way there from its row in the database. Which ones are served: `registry.py`.
+
+Loading may fail in every library below it. Each model fails alone: what comes out of here is a model, or one error
+that says which.
+"""
+
+from dataclasses import dataclass
+
+from service import log
+from service.contract.errors import ContractError
+from service.contract.manifest import ModelManifest
+from service.contract.store import ArtifactStore
+from service.database.models import ModelRow
+from service.engine.pipeline import Pipeline, mixes_exactly
+from service.engine.rehearsal import load_frozen
+from service.engine.session import OutputTensor, SessionError
+
+logger = log.get(__name__)
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A frozen model, loaded."""
+
+    row: ModelRow
+    manifest: ModelManifest
+    pipeline: Pipeline
+    outputs: tuple[OutputTensor, ...]
+    options: dict[str, str]
+    mixes: bool
+
+    def position(self, output: str) -> int:
+        """Where an output stands among the frozen model's."""
+        return [each.name for each in self.outputs].index(output)
+
+
+def load_model(row: ModelRow, store: ArtifactStore, *, threads: int, micro_batch: int) -> ServedModel | None:
+    """Read, load and warm a model; None, and a line in the log, where that cannot be done.
+
+    Args:
+        micro_batch: most images in a run; the sizes up to it are compared.
+    """
+    try:
+        bundle = store.read(row.digest, ModelManifest)
+        frozen = load_frozen(bundle, threads=threads)
+        mixes = mixes_exactly(frozen.graph, bundle.manifest.input.noise(micro_batch))
+    except (ContractError, SessionError) as error:
+        logger.error("model cannot be loaded", model=row.name, reason=str(error))
+        return None
+    # Nobody foresaw it; the other models have to be served all the same.
+    except Exception:
+        logger.exception("model cannot be loaded", model=row.name)
+        return None
+    logger.info("model loaded", model=row.name, frozen_sha256=row.frozen_sha256[:12], callers_share_runs=mixes)
+    pipeline = Pipeline(frozen.graph, mixes=mixes)
+    return ServedModel(row, bundle.manifest, pipeline, frozen.outputs, frozen.options, mixes)
