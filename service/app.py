@@ -72,7 +72,7 @@ def _build(settings: Settings) -> Context:
     queue.prepare(database)
     store = LocalStore(settings.store_dir)
     settings.jobs_dir.mkdir(parents=True, exist_ok=True)
-    catalog.install_shipped(shipped_models(), database, store)
+    catalog.install_shipped(shipped_models(), settings.shipped, database, store)
     registry = Registry(
         database,
         TriedStore(settings.store_dir, settings.tried_dir),

@@ -1,10 +1,11 @@
 """Putting a model's bundle under a name: what `register` and the first start of the service share."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from sqlalchemy import Connection
 
-from service.contract.bundle import MANIFEST, Bundle, read_bundle
+from service.contract.bundle import Bundle, read_bundle
 from service.contract.errors import StoreError
 from service.contract.manifest import ModelManifest
 from service.contract.store import ArtifactStore
@@ -52,14 +53,21 @@ def _refuse_another_input(new: ModelManifest, known: ModelManifest, connection: 
         )
 
 
-def install_shipped(folder: Path, database: Database, store: ArtifactStore) -> list[str]:
-    """Register the models that ship and are not registered yet; what is registered already is never changed."""
+def install_shipped(folder: Path, names: Iterable[str], database: Database, store: ArtifactStore) -> list[str]:
+    """Register those of `names` that are not registered yet, from `folder`; what is registered is never changed.
+
+    Returns:
+        The names that are new.
+
+    Raises:
+        BundleError: a name has no bundle in `folder`, or one that breaks a rule.
+    """
     with database.read() as connection:
         known = {row.name for row in models.every(connection)}
-    found = sorted(entry.parent for entry in folder.glob(f"*/{MANIFEST}") if entry.parent.name not in known)
-    for entry in found:
-        install(read_bundle(entry, ModelManifest), database, store)
-    return [entry.name for entry in found]
+    new = sorted(set(names) - known)
+    for name in new:
+        install(read_bundle(folder / name, ModelManifest), database, store)
+    return new
 
 
 def read_model(name: str, database: Database, store: ArtifactStore) -> Bundle[ModelManifest]:

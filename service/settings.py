@@ -1,14 +1,16 @@
 """Every knob of the service, with its unit and its reason. The only reader of the environment.
 
-Each field is set by `FOREOPTIC_` and its name in capitals: `FOREOPTIC_PORT=9000`.
+Each field is set by `FOREOPTIC_` and its name in capitals: `FOREOPTIC_PORT=9000`. A list is separated by commas.
 """
 
 import os
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from service.contract.bundle import MANIFEST
 
 MIB = 1 << 20
 # What this process may use, which may be fewer than the machine has.
@@ -23,6 +25,11 @@ def shipped_models() -> Path:
     return inside if inside.is_dir() else PACKAGE.parent / "models"
 
 
+def shipped_names() -> tuple[str, ...]:
+    """Names of the frozen models that ship."""
+    return tuple(sorted(file.parent.name for file in shipped_models().glob(f"*/{MANIFEST}")))
+
+
 class Settings(BaseSettings):
     """How one process of the service behaves."""
 
@@ -34,6 +41,10 @@ class Settings(BaseSettings):
     insecure_bind: bool = Field(False, description="Listen beyond loopback although there are no keys yet.")
     database_url: str | None = Field(None, description="SQLAlchemy URL; default is foreoptic.db in home.")
     log_json: bool = Field(False, description="One JSON object a line instead of readable lines.")
+    # The others that ship are there for studies.
+    shipped: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("digits",), description="Which models that ship are registered when a home is opened; '' is none."
+    )
 
     threads: int = Field(PROCESSORS, ge=1, description="Threads of one onnxruntime session.")
     micro_batch_images: int = Field(32, ge=1, description="Most images in one run of the frozen model.")
@@ -57,6 +68,22 @@ class Settings(BaseSettings):
     job_threads: int = Field(PROCESSORS, ge=1, description="Threads of the trainer.")
     adaptation_seed: int | None = Field(None, ge=0, description="Fixes how batches are split; random where unset.")
     refresh_interval_s: float = Field(0.25, gt=0, description="How often aliases and finished jobs are looked up.")
+
+    @field_validator("shipped", mode="before")
+    @classmethod
+    def _separated(cls, names: object) -> object:
+        return [name.strip() for name in names.split(",") if name.strip()] if isinstance(names, str) else names
+
+    @field_validator("shipped")
+    @classmethod
+    def _must_ship(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = shipped_names()
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(
+                f"FOREOPTIC_SHIPPED: no model that ships is called {', '.join(unknown)}; known: {', '.join(known)}; "
+                "a model of your own is registered with `foreoptic register`"
+            )
+        return names
 
     @model_validator(mode="after")
     def _no_open_door(self) -> Self:
