@@ -8,13 +8,12 @@ from typing import Annotated, Any
 
 import httpx
 import typer
-from pydantic import ValidationError
 
 from foreoptic import __version__, options, reproduce, show
 from foreoptic.client import Client, ServiceError
+from foreoptic.options import settings
 from service.contract.errors import ContractError
 from service.contract.input_spec import InputSpec
-from service.settings import Settings
 
 app = typer.Typer(
     name="foreoptic",
@@ -42,14 +41,6 @@ def main() -> None:
         raise SystemExit(show.fail(f"the service does not answer: {error}; is it running?").exit_code) from error
     except (ContractError, ServiceError) as error:
         raise SystemExit(show.fail(str(error)).exit_code) from error
-
-
-def settings(**changed: Any) -> Settings:
-    """The environment's settings with what the command line says on top."""
-    try:
-        return Settings(**{name: value for name, value in changed.items() if value is not None})
-    except ValidationError as error:
-        raise show.fail("; ".join(str(item["msg"]).removeprefix("Value error, ") for item in error.errors())) from error
 
 
 def version_shown(wanted: bool) -> None:

@@ -1,11 +1,13 @@
 """Options that several commands share, and what their text means."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from pydantic import ValidationError
 
 from foreoptic import show
+from service.settings import Settings
 
 if TYPE_CHECKING:
     from foreoptic.registering import Stated
@@ -27,6 +29,14 @@ LayoutName = Annotated[
 Size = Annotated[str | None, typer.Option(help="HEIGHTxWIDTH to serve at, where the file leaves them open.")]
 Scores = Annotated[str | None, typer.Option(help="The output with the class scores, if it is not the first.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+def settings(**changed: Any) -> Settings:
+    """The environment's settings with what the command line says on top. Raises typer.Exit; it has been said why."""
+    try:
+        return Settings(**{name: value for name, value in changed.items() if value is not None})
+    except ValidationError as error:
+        raise show.fail("; ".join(str(item["msg"]).removeprefix("Value error, ") for item in error.errors())) from error
 
 
 def normalisation_of(low: float, high: float | None, mean: str, std: str) -> "Normalisation":

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 import typer
 
 from foreoptic import options
-from service.settings import Settings
 
 app = typer.Typer(help="Make a paper's tables anew.", no_args_is_help=True)
 
@@ -27,15 +26,18 @@ def homogenization(
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help="A row's name, such as 'NN ALL'; may be repeated.")] = None,
     output: Annotated[
-        Path, typer.Option("--output", "--home", help="Folder of records and report; an interrupted run goes on.")
+        Path,
+        typer.Option(
+            "--output", "--home", file_okay=False, help="Folder of records and report; an interrupted run goes on."
+        ),
     ] = Path("reproduced/homogenization"),
     model: Annotated[str | None, typer.Option(help="Frozen model instead of the one that ships.")] = None,
     verifier: Annotated[str | None, typer.Option(help="Second network instead of the one that ships.")] = None,
-    device: Annotated[str, typer.Option(help="Where the paper's network is fitted: cpu or cuda.")] = "cpu",
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where the paper's network is fitted.")] = "cpu",
     as_json: options.Json = False,
 ) -> None:
     """Tables 1 to 4 of Willis & Oala (2021), with the paper's figures beside them."""
     from foreoptic.reproducing import Wanted, reproduce_homogenization
 
     wanted = Wanted(dataset, data, seeds, quick, kappa, tuple(only or ()), output, model, verifier, device, as_json)
-    reproduce_homogenization(wanted, Settings())
+    reproduce_homogenization(wanted, options.settings())

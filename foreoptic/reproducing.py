@@ -9,9 +9,9 @@ import torch
 from foreoptic import show
 from foreoptic.following import progress_bar
 from foreoptic.locate import find_model
-from service.contract.bundle import Bundle, replace_synced
+from service.contract.bundle import Bundle, read_bundle, replace_synced
 from service.contract.manifest import ModelManifest
-from service.settings import Settings, shipped_models
+from service.settings import Settings, shipped_models, shipped_names
 from trainer.datasets import DatasetError
 from trainer.features import NoSource
 from trainer.frozen import FrozenError
@@ -21,7 +21,7 @@ from trainer.studies.homogenization.protocol import PLANS, QUICK, Sizes, load_ma
 from trainer.studies.homogenization.report import regained_of, title_of, to_csv, to_json, to_markdown
 from trainer.studies.homogenization.rows import Table, every_row, tables
 from trainer.studies.homogenization.runs import Bench, Record, run_all
-from trainer.studies.homogenization.tables import HEADINGS, lines_of
+from trainer.studies.homogenization.tables import HEADINGS, filled
 
 RECORDS = "records"
 SHOWN = ("validation", "verification")
@@ -67,32 +67,34 @@ def _bench(wanted: Wanted, settings: Settings) -> Bench:
     if wanted.device != "cpu" and not torch.cuda.is_available():
         raise ValueError(f"there is no device '{wanted.device}' here; leave --device out")
     plan = PLANS[wanted.dataset]
-    net = Net(_model(wanted.model or plan.model, "--model", settings), plan)
-    verifier = Net(_model(wanted.verifier or plan.verifier, "--verifier", settings), plan)
+    net = Net(_model(wanted.model, plan.model, "--model", settings), plan)
+    verifier = Net(_model(wanted.verifier, plan.verifier, "--verifier", settings), plan)
     if verifier.manifest.input.shape != net.manifest.input.shape:
         raise UnfitModel(
             f"model takes {net.manifest.input.shape}, verifier {verifier.manifest.input.shape}; both must agree"
         )
     sizes = QUICK if wanted.quick else Sizes()
+    material = load_material(plan, wanted.data, net.manifest.input, sizes)
+    for part in (net, verifier):
+        part.must_know(material)
     return Bench(
         plan=plan,
         sizes=sizes,
         kappa=plan.kappa if wanted.kappa is None else wanted.kappa,
         net=net,
         verifier=verifier,
-        material=load_material(plan, wanted.data, net.manifest.input, sizes),
+        material=material,
         folder=wanted.output / RECORDS,
         device=wanted.device,
     )
 
 
-def _model(name: str, option: str, settings: Settings) -> Bundle[ModelManifest]:
-    if name in {plan.model for plan in PLANS.values()} | {plan.verifier for plan in PLANS.values()}:
-        folder = shipped_models() / name
-        if not folder.is_dir():
-            raise UnfitModel(f"model '{name}' does not ship with this release; give a bundle's folder with {option}")
-        return find_model(str(folder), settings)
-    return find_model(name, settings)
+def _model(given: str | None, ships: str, option: str, settings: Settings) -> Bundle[ModelManifest]:
+    if given is not None:
+        return find_model(given, settings)
+    if ships not in shipped_names():
+        raise UnfitModel(f"model '{ships}' does not ship with this release; give a bundle's folder with {option}")
+    return read_bundle(shipped_models() / ships, ModelManifest)
 
 
 def _write(bench: Bench, found: Sequence[Table], records: list[Record], output: Path) -> None:
@@ -107,10 +109,10 @@ def _write(bench: Bench, found: Sequence[Table], records: list[Record], output: 
 
 
 def _print(bench: Bench, found: Sequence[Table], records: list[Record], output: Path) -> None:
-    for table in found:
-        lines = [[line.name, *line.cells(SHOWN), regained_of(line)] for line in lines_of(table, records)]
+    for table, lines in filled(found, records):
+        cells = [[line.name, *line.cells(SHOWN), regained_of(line)] for line in lines]
         title = f"{bench.material.name}, {title_of(table)}; accuracy in percent, in brackets the paper's"
-        show.print_table(title, ["method", *(HEADINGS[metric] for metric in SHOWN), "regained"], lines)
+        show.print_table(title, ["method", *(HEADINGS[metric] for metric in SHOWN), "regained"], cells)
         show.out.print()
     uncorrected = [record for record in records if record.setting == "baseline" and record.name == "Data set B"]
     values = ", ".join(f"{record.validation:.1f}" for record in uncorrected)

@@ -14,7 +14,8 @@ import yaml
 from dockerfile_parse import DockerfileParser
 
 from foreoptic import __version__
-from foreoptic.cli import app, settings
+from foreoptic.cli import app
+from foreoptic.options import settings
 from service.__main__ import DRAIN_S
 from service.jobs import health
 

@@ -54,8 +54,10 @@ def test_a_quick_run_writes_tables_pictures_and_records_and_is_not_done_twice(de
         (["--only", "NN TWO"], "no row is called NN TWO"),
         (["--model", "nothing"], "nothing"),
         (["--dataset", "cifar10"], "takes 1 channels, cifar10 has 3"),
+        (["--device", "gpu"], "'cuda'"),
+        (["--output", __file__], "is a file"),
     ],
-    ids=["row", "model", "channels"],
+    ids=["row", "model", "channels", "device", "output"],
 )
 def test_what_cannot_be_done_is_one_line(desk: Path, words: list[str], said: str, monkeypatch) -> None:
     monkeypatch.setenv("FOREOPTIC_HOME", str(desk / "home"))
@@ -64,3 +66,33 @@ def test_what_cannot_be_done_is_one_line(desk: Path, words: list[str], said: str
 
     assert done.exit_code != 0
     assert said in done.output + str(done.exception)
+
+
+def test_labels_that_are_no_class_of_the_model_are_refused_before_anything_is_fitted(desk: Path) -> None:
+    with np.load(desk / "pictures.npz") as archive:
+        arrays = {name: archive[name] + (20 if name.startswith("y") else 0) for name in archive.files}
+    np.savez(desk / "pictures.npz", **arrays)
+
+    done = reproduce(desk)
+
+    assert done.exit_code == 1
+    assert "has the classes 0 to 3, the data set labels 20 to 23" in done.output
+    assert not (desk / "out").exists()
+
+
+def test_a_setting_that_is_out_of_bounds_is_one_line(desk: Path, monkeypatch) -> None:
+    monkeypatch.setenv("FOREOPTIC_JOB_THREADS", "0")
+
+    done = reproduce(desk)
+
+    assert done.exit_code == 1
+    assert "greater than or equal to 1" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_only_tables_of_which_a_method_was_asked_for_are_shown(desk: Path) -> None:
+    done = reproduce(desk, "--seeds", "1", "--only", "criterion")
+
+    assert "Table 4" in done.stdout
+    assert "nsupervised" not in done.stdout
+    assert "nsupervised, not in the paper" not in (desk / "out" / "mnist.md").read_text()

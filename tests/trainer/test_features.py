@@ -14,6 +14,7 @@ from service.contract.statistics import ImageMoments
 from tests.trainer.paper_case import images, paper_task
 from trainer.features import INPUT, NoSource, Options, known_features, load_features
 from trainer.features.random_network import randomised
+from trainer.frozen import FrozenError
 
 CLOSE = 1e-4
 """Float32 activations of order 1 against their moments in float64."""
@@ -145,3 +146,14 @@ def test_a_random_network_is_drawn_by_its_seed_alone(tiny) -> None:
 
     assert randomised(content, x, seed=0) == randomised(content, x, seed=0)
     assert randomised(content, x, seed=0) != randomised(content, x, seed=1)
+
+
+def test_a_network_whose_weights_are_computed_is_refused_and_not_left_trained(tiny) -> None:
+    model = onnx.load_model_from_string(tiny.files["model.onnx"])
+    node = next(node for node in model.graph.node if node.op_type == "Conv")
+    node.name, stored = "first", node.input[1]
+    node.input[1] = "computed"
+    model.graph.node.insert(0, helper.make_node("Identity", [stored], ["computed"]))
+
+    with pytest.raises(FrozenError, match="weights of Conv 'first' stored as they are"):
+        randomised(model.SerializeToString(), images(50, 4), seed=0)

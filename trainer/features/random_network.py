@@ -16,7 +16,7 @@ from onnx import numpy_helper
 from torch import Tensor
 
 from trainer.features import INPUT, FeatureMap, Named, NoSource, Options, SourceMoments, measured, of_images
-from trainer.frozen import load_frozen
+from trainer.frozen import FrozenError, load_frozen
 from trainer.reading import Reading
 from trainer.task import Task
 
@@ -54,14 +54,14 @@ def randomised(content: bytes, inputs: NDArray[Any], *, seed: int) -> bytes:
     the mean and variance that `inputs`, source images as the model takes them, have there, first to last.
 
     Raises:
-        FrozenError: the graph cannot be read.
+        FrozenError: the graph cannot be read, or does not store weights as they are, so that they would stay trained.
     """
     model = onnx.load_model_from_string(content)
     draw = np.random.default_rng(seed)
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     norms = [node for node in model.graph.node if node.op_type == NORMALISATION]
     for index, node in enumerate(norms):
-        _own_statistics(model, node, index, len(numpy_helper.to_array(stored[node.input[1]])))
+        _own_statistics(model, node, index, _stored(node, stored).dims[0])
     for node in model.graph.node:
         if node.op_type in WEIGHTED:
             _redraw(node, stored, draw)
@@ -79,14 +79,25 @@ def _own_statistics(model: onnx.ModelProto, node: onnx.NodeProto, index: int, ch
 
 
 def _redraw(node: onnx.NodeProto, stored: Mapping[str, onnx.TensorProto], draw: np.random.Generator) -> None:
-    weights = next((stored[name] for name in node.input if name in stored and len(stored[name].dims) >= 2), None)
-    if weights is None:
-        return
+    if node.op_type == "MatMul" and not any(name in stored for name in node.input):
+        return  # Of two activations, as in attention.
+    weights = _stored(node, stored)
     bound = 1.0 / np.sqrt(_fan_in(node, weights.dims))
     for name in (name for name in node.input if name in stored):
         shape = tuple(stored[name].dims)
         values = draw.uniform(-bound, bound, shape).astype(np.float32)
         stored[name].CopyFrom(numpy_helper.from_array(values, name))
+
+
+def _stored(node: onnx.NodeProto, stored: Mapping[str, onnx.TensorProto]) -> onnx.TensorProto:
+    """A node's weights, or the gain of a normalisation: of what it reads, the first that is stored."""
+    found = next((stored[name] for name in node.input[:2] if name in stored), None)
+    if found is None:
+        raise FrozenError(
+            f"the feature map random_network needs the weights of {node.op_type} '{node.name}' stored as they are, and "
+            "this file computes them; leave its rows out with --only"
+        )
+    return found
 
 
 def _fan_in(node: onnx.NodeProto, shape: Sequence[int]) -> int:

@@ -1,1 +1,4 @@
-"""Differentiable losses, one file each; the numpy definition of each is in `service/contract/distances.py`."""
+"""Differentiable losses, one file each; the contract has the numpy definitions of those of statistics.
+
+`moments.py` is the twin of `service/contract/distances.py`, `norms.py` of `service/contract/norm_distances.py`.
+"""

@@ -1,4 +1,7 @@
-"""How rough images are: a term that the authors' code of the homogenization paper adds, and the paper does not name."""
+"""How rough images are: a term that the authors' code of the homogenization paper adds, and the paper does not name.
+
+The code adds the norms of the channels' means and deviations to it; these are left out.
+"""
 
 import torch
 from torch import Tensor

@@ -20,6 +20,7 @@ from service.contract.input_spec import InputSpec
 from trainer.datasets import Dataset, DatasetError
 
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+SIDE = 32
 END_OF_IMAGE = b"\xff\xd9"
 
 
@@ -41,7 +42,10 @@ def load_cifar10(path: Path, spec: InputSpec) -> Cifar10:
         with np.load(path, allow_pickle=False) as archive:
             compressed = "header" in archive.files
             parts = [_read_part(archive, part, compressed) for part in ("train", "test")]
-    except (OSError, KeyError, ValueError) as error:
+        for pictures, labels in parts:
+            _must_fit(pictures, labels)
+    # A damaged archive comes out of zipfile and numpy as any of a dozen types.
+    except Exception as error:
         raise DatasetError(f"{path} is no CIFAR-10 in one of the two forms of {__name__}: {error}") from error
     train, test = (_dataset(pictures, labels, spec) for pictures, labels in parts)
     return Cifar10("CIFAR-10 (JPEG)" if compressed else "CIFAR-10", train, test)
@@ -56,6 +60,13 @@ def _read_part(archive: NpzFile, part: str, compressed: bool) -> tuple[NDArray[n
     starts = np.concatenate([[0], ends[:-1]])
     pictures = [_decode(header + data[start:end] + END_OF_IMAGE) for start, end in zip(starts, ends, strict=True)]
     return np.stack(pictures), labels
+
+
+def _must_fit(pictures: NDArray[Any], labels: NDArray[Any]) -> None:
+    if pictures.dtype != np.uint8 or pictures.shape[1:] != (SIDE, SIDE, 3):
+        raise DatasetError(f"pictures are {pictures.dtype} {pictures.shape}, not uint8 (n, {SIDE}, {SIDE}, 3)")
+    if labels.dtype.kind not in "iu" or labels.shape != (len(pictures),):
+        raise DatasetError(f"labels are {labels.dtype} {labels.shape}, not one whole number a picture")
 
 
 def _decode(content: bytes) -> NDArray[np.uint8]:

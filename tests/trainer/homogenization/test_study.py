@@ -12,7 +12,7 @@ from trainer.studies.homogenization.anchors import TABLES, printed
 from trainer.studies.homogenization.figures import draw_pictures
 from trainer.studies.homogenization.protocol import PLANS, Sizes
 from trainer.studies.homogenization.report import to_csv, to_markdown
-from trainer.studies.homogenization.rows import BASELINES, DEFAULT, DISTORTED, TRUE, Table, every_row, tables
+from trainer.studies.homogenization.rows import BASELINES, DEFAULT, DISTORTED, TRUE, Row, Table, every_row, tables
 from trainer.studies.homogenization.runs import METRICS, Record, find_record, key_of, pictures_of, run_all
 from trainer.studies.homogenization.tables import lines_of
 
@@ -102,6 +102,18 @@ def test_a_record_made_again_has_the_same_numbers(bench) -> None:
     np.testing.assert_array_equal(
         pictures_of(bench, first), pictures_of(replace(bench, folder=bench.folder / "2"), second)
     )
+
+
+def test_a_fit_that_diverges_is_a_record_like_any_other(bench, tmp_path) -> None:
+    row = Row("NN ALL", "supervised", Paper(rate=1e25, epochs=2, batch=16))
+
+    records = run_all(bench, (*BASELINES, row), range(1), quiet)
+    draw_pictures(bench, records, tmp_path / "shown.png")
+
+    assert find_record(bench, row, 0) == records[-1]
+    assert (records[-1].l2_error, records[-1].psnr, records[-1].ssim) == (None, None, None)
+    assert 0 <= records[-1].validation <= 100
+    assert lines_of(Table(4, "", (row,)), records)[0].cells()[3] == "- (9.5 ± 1.7)"
 
 
 def test_a_record_is_named_by_what_it_depends_on(bench) -> None:

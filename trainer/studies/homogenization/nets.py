@@ -15,7 +15,7 @@ from trainer.evaluation import Classifier
 from trainer.features.random_network import randomised
 from trainer.frozen import channels_last_taps, load_frozen
 from trainer.reading import Named, Reading, read_model
-from trainer.studies.homogenization.protocol import Plan, Space
+from trainer.studies.homogenization.protocol import Material, Plan, Space
 from trainer.task import Source
 
 CALIBRATION = 512
@@ -63,6 +63,17 @@ class Net:
         self.space = Space.of(plan, manifest.input)
         self.fingerprint = Fingerprint.from_bytes(bundle.files["fingerprint.npz"])
         self._classifier = Classifier(bundle)
+
+    def must_know(self, material: Material) -> None:
+        """Raises UnfitModel: the data set has labels that are no class of this net."""
+        classes = self.manifest.output.classes
+        for part in (material.source, material.pool, material.validation):
+            low, high = int(part.labels.min()), int(part.labels.max())
+            if low < 0 or high >= classes:
+                raise UnfitModel(
+                    f"model '{self.manifest.name}' has the classes 0 to {classes - 1}, the data set labels {low} to "
+                    f"{high}; give another with --model or --verifier"
+                )
 
     def reading(self) -> Normalised:
         """Differentiable, with all taps."""

@@ -9,13 +9,13 @@ import numpy as np
 
 from trainer.studies.homogenization.rows import DISTORTED, TRUE, Table
 from trainer.studies.homogenization.runs import METRICS, Bench, Record
-from trainer.studies.homogenization.tables import HEADINGS, Line, lines_of
+from trainer.studies.homogenization.tables import HEADINGS, Line, filled, lines_of
 
 LEGEND = (
     "Ours, mean ± standard deviation over the draws; in brackets what the paper printed. Accuracies and SSIM in "
     "percent, PSNR in dB. *Accuracy of B* is of the images that were fitted; *validation* (frozen model) and "
     "*verification* (a second network) are of images never fitted. *Regained* is the median over the draws of the "
-    "share of the lost validation accuracy that came back."
+    "share of the lost validation accuracy that came back. A figure that is not finite is in no mean."
 )
 
 
@@ -31,10 +31,7 @@ def to_csv(records: Sequence[Record]) -> str:
 def to_markdown(bench: Bench, tables: Sequence[Table], records: Sequence[Record], *, pictures: Sequence[str]) -> str:
     """The page: what was run, the tables, every draw, the pictures by file name."""
     parts = [_heading(bench), LEGEND]
-    for table in tables:
-        lines = lines_of(table, records)
-        if any(line.regained for line in lines) or table.number is not None:
-            parts.append(f"## {title_of(table)}\n\n{_table(lines)}")
+    parts += [f"## {title_of(table)}\n\n{_table(lines)}" for table, lines in filled(tables, records)]
     parts.append(f"## Every draw: validation accuracy of each row\n\n{_draws(records)}")
     parts += [f"![{name}]({name})" for name in pictures]
     return "\n\n".join(parts) + "\n"

@@ -47,9 +47,9 @@ class Record:
 
     Attributes:
         accuracy: percent of B, through the frozen model. validation: of C. verification: of C, through the verifier.
-        l2_error, psnr, ssim: see `metrics`; of B. None where infinite.
+        l2_error, psnr, ssim: see `metrics`; of B. None where not finite, as when a fit diverges.
         seconds: of the fit.
-        pictures: (PICTURES, C, H, W) first images of B as they came out, float16; beside the record, in a file.
+        key: name of the record's file, and of the one beside it with pictures, see `pictures_of`.
     """
 
     name: str
@@ -58,9 +58,9 @@ class Record:
     accuracy: float
     validation: float
     verification: float
-    l2_error: float
+    l2_error: float | None
     psnr: float | None
-    ssim: float
+    ssim: float | None
     seconds: float
     key: str
 
@@ -113,7 +113,7 @@ def pictures_of(bench: Bench, record: Record) -> NDArray[np.float32]:
 
 
 def key_of(bench: Bench, row: Row, draw: int) -> str:
-    """A name for everything that a record's numbers depend on."""
+    """A name for everything that a record's numbers depend on but the machine: device and threads round differently."""
     facts = {
         "format": FORMAT,
         "row": row.name,
@@ -144,7 +144,6 @@ def _make(bench: Bench, row: Row, draw: int, report: Report) -> Record:
     transform = nn.Sequential(distortion, corrector)
     images, validation = (apply(transform, part.images) for part in (truth, bench.material.validation))
     labels = bench.material.validation.labels
-    decibels = psnr(truth.images.numpy(), images.numpy())
     record = Record(
         name=row.name,
         setting=row.setting,
@@ -152,14 +151,18 @@ def _make(bench: Bench, row: Row, draw: int, report: Report) -> Record:
         accuracy=bench.net.accuracy(images, truth.labels),
         validation=bench.net.accuracy(validation, labels),
         verification=bench.verifier.accuracy(validation, labels),
-        l2_error=unit_vector_error(lambda units: apply(transform, units), bench.shape),
-        psnr=decibels if isfinite(decibels) else None,
-        ssim=ssim(truth.images.numpy(), images.numpy()),
+        l2_error=_finite(unit_vector_error(lambda units: apply(transform, units), bench.shape)),
+        psnr=_finite(psnr(truth.images.numpy(), images.numpy())),
+        ssim=_finite(ssim(truth.images.numpy(), images.numpy())),
         seconds=round(seconds, 2),
         key=key_of(bench, row, draw),
     )
     _keep(bench, record, images)
     return record
+
+
+def _finite(value: float) -> float | None:
+    return value if isfinite(value) else None
 
 
 def _keep(bench: Bench, record: Record, images: Tensor) -> None:

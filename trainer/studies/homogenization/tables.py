@@ -52,6 +52,16 @@ def lines_of(table: Table, records: Sequence[Record]) -> list[Line]:
     return lines
 
 
+def filled(tables: Sequence[Table], records: Sequence[Record]) -> list[tuple[Table, list[Line]]]:
+    """The tables of which a method has a record, and their lines."""
+    methods = {(record.name, record.setting) for record in records if record.setting != "baseline"}
+    return [
+        (table, lines_of(table, records))
+        for table in tables
+        if any((row.name, row.setting) in methods for row in table.rows)
+    ]
+
+
 def text(figure: Figure | None) -> str:
     """A cell: the mean, and the deviation where there is one."""
     if figure is None:
