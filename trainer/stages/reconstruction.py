@@ -50,7 +50,7 @@ class Reconstruction(Stage):
         return out
 
     def write(self, graph: GraphWriter, x: str) -> str:
-        """As Conv, Pad, BatchNormalization, Relu and Add."""
+        """As Conv, Pad, Mul, Add and Relu."""
         x = _write_convolution(graph, self.first, x)
         for block in self.blocks:
             assert isinstance(block, _Block)
@@ -93,7 +93,9 @@ def _write_convolution(graph: GraphWriter, convolution: nn.Conv2d, x: str) -> st
 
 
 def _write_norm(graph: GraphWriter, norm: nn.BatchNorm2d, x: str) -> str:
+    # As gain and shift: BatchNormalization is no operator that the service takes of a corrector.
     assert norm.running_mean is not None and norm.running_var is not None
-    parts = (norm.weight.detach(), norm.bias.detach(), norm.running_mean, norm.running_var)
-    constants = [graph.constant(part.cpu().numpy()) for part in parts]
-    return graph.node("BatchNormalization", x, *constants, epsilon=norm.eps)
+    gain = norm.weight.detach().double() / torch.sqrt(norm.running_var.double() + norm.eps)
+    shift = norm.bias.detach().double() - norm.running_mean.double() * gain
+    columns = [graph.constant(part.float().cpu().numpy()[:, None, None]) for part in (gain, shift)]
+    return graph.node("Add", graph.node("Mul", x, columns[0]), columns[1])
