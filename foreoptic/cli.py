@@ -199,6 +199,9 @@ def fit(
     ],
     output: Annotated[Path, typer.Option(help="Folder that the bundle is written to; must not exist.")],
     method: Method = "homogenizer",
+    preset: Annotated[
+        str, typer.Option(help="Named choices of the method: default, or homogenizer's paper.")
+    ] = "default",
     seed: Annotated[int, typer.Option(help="How the batch is split and the fit started.")] = 0,
     part: Annotated[str | None, typer.Option(help="Read x_PART of the .npz.")] = None,
     as_json: options.Json = False,
@@ -206,7 +209,7 @@ def fit(
     """Fit a corrector without a service, and judge it."""
     from foreoptic.fitting import fit_file
 
-    verdict = fit_file(model, batch, output, settings(), method=method, seed=seed, part=part)
+    verdict = fit_file(model, batch, output, settings(), method=method, preset=preset, seed=seed, part=part)
     if as_json:
         show.print_json(verdict.model_dump(mode="json"))
         return

@@ -12,13 +12,14 @@ from service.contract.verdict import Verdict
 from service.settings import Settings
 from trainer.datasets import DatasetError, load_dataset
 from trainer.export import ExportError
+from trainer.features import NoSource
 from trainer.frozen import FrozenError
-from trainer.plugins import UnknownMethod
+from trainer.plugins import UnknownMethod, UnknownPreset
 from trainer.run import Clock, fit
 
 
 def fit_file(
-    model: str, batch: Path, output: Path, settings: Settings, *, method: str, seed: int, part: str | None
+    model: str, batch: Path, output: Path, settings: Settings, *, method: str, preset: str, seed: int, part: str | None
 ) -> Verdict:
     """Fit a corrector to the images in a file and write its bundle, whatever the verdict."""
     if output.exists():
@@ -41,8 +42,8 @@ def fit_file(
             def report(progress: Progress) -> None:
                 advance(progress.share, progress.step)
 
-            verdict, fitted = fit(job, bundle, images, None, report, Clock())
-    except (DatasetError, ExportError, FrozenError, UnknownMethod, ValueError) as error:
+            verdict, fitted = fit(job, bundle, images, None, report, Clock(), preset=preset)
+    except (DatasetError, ExportError, FrozenError, NoSource, UnknownMethod, UnknownPreset, ValueError) as error:
         raise fail(str(error)) from error
     write_bundle(output, fitted.manifest, fitted.files)
     return verdict

@@ -3,12 +3,19 @@
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 METHODS = Path(__file__).parent / "methods"
+DEFAULT = "default"
+"""The preset that a job gets: the method's `Config()`."""
 
 
 class UnknownMethod(Exception):
     """There is no method of that name."""
+
+
+class UnknownPreset(Exception):
+    """The method has no choices of that name."""
 
 
 def known_methods() -> tuple[str, ...]:
@@ -25,3 +32,16 @@ def load_method(name: str) -> ModuleType:
     if name not in known_methods():
         raise UnknownMethod(f"there is no such method; known: {', '.join(known_methods())}")
     return import_module(f"trainer.methods.{name}")
+
+
+def load_preset(method: ModuleType, name: str) -> Any:
+    """A method's configuration by name.
+
+    Raises:
+        UnknownPreset: the method has none of that name; the message lists those it has.
+    """
+    presets = {DEFAULT: method.Config(), **getattr(method, "PRESETS", {})}
+    if name not in presets:
+        words = method.__name__.rpartition(".")[2]
+        raise UnknownPreset(f"the method {words} has no preset '{name}'; known: {', '.join(presets)}")
+    return presets[name]

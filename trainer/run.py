@@ -29,7 +29,7 @@ from trainer.export import assemble, check_parity, golden_vectors, run_onnx, to_
 from trainer.gate.decide import Case, decide
 from trainer.gate.evidence import gather
 from trainer.measure import measure
-from trainer.plugins import load_method
+from trainer.plugins import DEFAULT, load_method, load_preset
 from trainer.reading import Reading, read_model
 from trainer.split import Parts, split
 from trainer.stages import Frame
@@ -73,15 +73,21 @@ def fit(
     champion: Bundle[CorrectorManifest] | None,
     report: Report,
     clock: "Clock",
+    *,
+    preset: str = DEFAULT,
 ) -> tuple[Verdict, Bundle[CorrectorManifest]]:
-    """Fit, export, compare both forms, judge. The same arguments give the same bytes."""
+    """Fit, export, compare both forms, judge. The same arguments give the same bytes.
+
+    Args:
+        preset: name of the method's choices; the manifest has every one of them.
+    """
     torch.set_num_threads(job.threads)
     parts = split(len(images), job.seed)
     with clock.time("load"):
         frozen, fingerprint = _load(job, model, images)
     with clock.time("fit"):
         method = load_method(job.method)
-        config = method.Config()
+        config = load_preset(method, preset)
         task = _task(model.manifest, frozen, fingerprint, images, parts, job.seed, report)
         corrector: Corrector = method.fit(task, config)
     with clock.time("export"):

@@ -1,6 +1,7 @@
 """The command line as a user types it: what it prints, what it leaves, how it refuses."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -9,8 +10,11 @@ from typer.testing import CliRunner
 
 from foreoptic.cli import app
 from service.contract.bundle import read_bundle, write_bundle
+from service.contract.graph_rules import CORRECTOR, check_graph
 from service.contract.manifest import CorrectorManifest
 from tests.conftest import random_rows
+from trainer.homogenization import Paper
+from trainer.methods import homogenizer
 
 
 @pytest.fixture
@@ -99,6 +103,45 @@ def test_fit_writes_a_bundle_that_verify_accepts(invoke, model_file, images, tmp
     assert json.loads(fitted.stdout)["decision"] in ("promote", "hold", "reject")
     assert verified.exit_code == 0
     assert read_bundle(output, CorrectorManifest).digest in verified.stdout
+
+
+def test_fit_takes_a_preset_and_the_manifest_has_its_choices(invoke, model_file, images, tmp_path) -> None:
+    invoke("register", model_file, "--name", "mine", "--source", images)
+
+    fitted = invoke("fit", "mine", images, "--output", tmp_path / "corrector", "--preset", "paper", "--json")
+
+    assert fitted.exit_code == 0, fitted.output
+    bundle = read_bundle(tmp_path / "corrector", CorrectorManifest)
+    assert bundle.manifest.stages == ("reconstruction",)
+    assert bundle.manifest.configuration == asdict(Paper())
+    check_graph(bundle.files["corrector.onnx"], CORRECTOR)
+
+
+def test_fit_refuses_a_preset_that_there_is_not_with_those_that_are(invoke, model_file, images, tmp_path) -> None:
+    invoke("register", model_file, "--name", "mine", "--source", images)
+
+    done = invoke("fit", "mine", images, "--output", tmp_path / "corrector", "--preset", "other")
+
+    assert done.exit_code == 1
+    assert "no preset 'other'; known: default, paper" in done.stderr
+    assert not (tmp_path / "corrector").exists()
+
+
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [({"criterion_weight": 1.0}, "need labels"), ({"features": "random_projection"}, "needs source images")],
+    ids=["labels", "source"],
+)
+def test_a_preset_that_needs_what_a_batch_has_not_says_so(
+    choices, said, invoke, model_file, images, tmp_path, monkeypatch
+) -> None:
+    invoke("register", model_file, "--name", "mine", "--source", images)
+    monkeypatch.setitem(homogenizer.PRESETS, "needy", Paper(**choices))
+
+    done = invoke("fit", "mine", images, "--output", tmp_path / "corrector", "--preset", "needy")
+
+    assert done.exit_code == 1
+    assert said in done.stderr
 
 
 def test_verify_says_what_is_wrong(invoke, tmp_path, make_corrector) -> None:

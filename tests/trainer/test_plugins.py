@@ -7,7 +7,7 @@ import pytest
 
 import trainer.methods
 from service.jobs import methods as known_to_the_service
-from trainer.plugins import UnknownMethod, known_methods, load_method
+from trainer.plugins import DEFAULT, UnknownMethod, UnknownPreset, known_methods, load_method, load_preset
 
 
 def test_every_file_of_the_folder_is_a_method_and_nothing_else_is() -> None:
@@ -52,6 +52,15 @@ def test_what_is_no_method_is_refused_with_the_list_of_those_that_are(name: str)
 
     assert all(known in str(refusal.value) for known in known_methods())
     assert not name.strip() or "passwd" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", known_methods())
+def test_every_method_has_the_preset_that_a_job_gets(name: str) -> None:
+    method = load_method(name)
+
+    assert load_preset(method, DEFAULT) == method.Config()
+    with pytest.raises(UnknownPreset, match=f"{name} has no preset 'Default'; known: default"):
+        load_preset(method, "Default")
 
 
 def test_the_service_knows_the_same_methods_without_importing_them() -> None:
