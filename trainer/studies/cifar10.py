@@ -4,7 +4,8 @@
     python -m trainer.studies.cifar10 resnet9 cifar10.npz models/cifar10-verifier
 
 Pictures are flipped and shifted while training. The last 5,000 training pictures only tell how training goes and make
-the fingerprint; the test pictures are looked at once, for the card. On two processors an epoch takes about a minute.
+the fingerprint; the test pictures are looked at once, for the card. With bfloat16 instructions an epoch takes one
+processor about two minutes.
 """
 
 import argparse
@@ -51,7 +52,7 @@ CARD = """# {name}
 |---|---|
 | Input | `image`, float32 (n, 3, 32, 32), RGB from 0 to 1, less the set's mean, by its deviation |
 | Output | `logits`, float32 (n, 10) |
-| Trained on | {dataset} (Krizhevsky), {fitted:,} training pictures, {epochs} epochs, seed {seed}, flips and shifts |
+| Trained on | {dataset} (Krizhevsky), {fitted:,} training pictures, {epochs} epochs in bfloat16, seed {seed}, flips and shifts |
 | Accuracy, {held_back:,} training pictures held back | {validation:.2f} % |
 | Accuracy, {dataset} test (10,000 pictures) | {test:.2f} % |
 | Parameters | {parameters:,} |
@@ -99,7 +100,7 @@ def main() -> None:
     parser.add_argument("architecture", choices=ARCHITECTURES)
     parser.add_argument("cifar10", type=Path, help=".npz of CIFAR-10; see trainer/studies/cifar10_data.py")
     parser.add_argument("output", type=Path, help="folder of the bundle; replaced if it is there")
-    parser.add_argument("--epochs", type=int, default=25)
+    parser.add_argument("--epochs", type=int, default=20)
     arguments = parser.parse_args()
     console, plan = Console(stderr=True), PLANS[arguments.architecture]
     recipe = Recipe(
@@ -110,6 +111,7 @@ def main() -> None:
         weight_decay=5e-4,
         smoothing=0.05,
         augment=flip_and_shift,
+        mixed=True,
     )
     torch.manual_seed(plan.seed)
     net = ARCHITECTURES[arguments.architecture]()
