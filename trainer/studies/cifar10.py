@@ -52,7 +52,8 @@ CARD = """# {name}
 |---|---|
 | Input | `image`, float32 (n, 3, 32, 32), RGB from 0 to 1, less the set's mean, by its deviation |
 | Output | `logits`, float32 (n, 10) |
-| Trained on | {dataset} (Krizhevsky), {fitted:,} training pictures, {epochs} epochs in bfloat16, seed {seed}, flips and shifts |
+| Trained on | {dataset} (Krizhevsky), {fitted:,} training pictures, {epochs} epochs in bfloat16, seed {seed}, \
+flips and shifts |
 | Accuracy, {held_back:,} training pictures held back | {validation:.2f} % |
 | Accuracy, {dataset} test (10,000 pictures) | {test:.2f} % |
 | Parameters | {parameters:,} |
