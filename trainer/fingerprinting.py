@@ -15,6 +15,7 @@ from trainer.corrector import Corrector
 from trainer.datasets import Dataset
 from trainer.measure import measure
 from trainer.reading import Reading
+from trainer.spectra import cross_spectrum
 
 MOST_IMAGES = 10_000
 MOST_VALUES = 1 << 27
@@ -25,6 +26,10 @@ REFERENCE_SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 REFERENCE_DRAWS = 100
 CDF_LEVELS = 256
 SPECTRUM_RINGS = 16
+FEWEST_IN_MEAN = 64
+"""A mean image of fewer images would show them."""
+MOST_MEAN_VALUES = 1 << 18
+"""Values of a mean image: two megabytes in float64, 295 x 295 in colour."""
 PERCENTILES = 101
 
 
@@ -139,6 +144,7 @@ def _pixels(images: NDArray[np.float32], spec: InputSpec) -> PixelStatistics:
     flat = values.transpose(1, 0, 2, 3).reshape(spec.channels, -1)
     low, high = spec.plane_bounds()
     levels = np.linspace(float(low.min()), float(high.max()), CDF_LEVELS)
+    mean = _image_mean(values)
     border = np.concatenate([values[:, :, 0], values[:, :, -1], values[:, :, :, 0], values[:, :, :, -1]], axis=2)
     return PixelStatistics(
         mean=flat.mean(axis=1),
@@ -148,7 +154,15 @@ def _pixels(images: NDArray[np.float32], spec: InputSpec) -> PixelStatistics:
         spectrum=_spectrum(values),
         border_mean=border.mean(axis=(0, 2)),
         border_std=border.std(axis=(0, 2)),
+        image_mean=mean,
+        cross_spectrum=cross_spectrum(values, mean),
     )
+
+
+def _image_mean(values: Floats) -> Floats:
+    """The mean image (C, H, W), or the mean of each channel (C, 1, 1)."""
+    shown = len(values) >= FEWEST_IN_MEAN and values[0].size <= MOST_MEAN_VALUES
+    return np.asarray(values.mean(axis=0) if shown else values.mean(axis=(0, 2, 3))[:, None, None])
 
 
 def _spectrum(values: Floats) -> Floats:

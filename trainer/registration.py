@@ -17,10 +17,11 @@ FEWEST_IMAGES = 128
 
 
 def choose_taps(names: tuple[str, ...], channels: dict[str, int]) -> tuple[Tap, ...]:
-    """All taps, every third reserved, counted back from the last; never the first.
+    """All taps, every third reserved, counted back from the last but one; never the first.
 
-    Fixed by position alone, so that it cannot have been chosen to please: the deepest tap, which sees most of what the
-    classifier uses, judges, and each reserved tap has fitted ones in front of it.
+    Fixed by position alone, so that it cannot have been chosen to please. The deepest tap, which sees most of what the
+    classifier uses, is fitted: fits without it went astray (docs/decisions/0007). Each reserved tap has fitted ones in
+    front of it and behind it.
 
     Raises:
         RegistrationError: fewer than three taps, so that none could be reserved beside two fitted ones.
@@ -30,9 +31,9 @@ def choose_taps(names: tuple[str, ...], channels: dict[str, int]) -> tuple[Tap, 
             f"the model has {len(names)} tensors to compare statistics at, outputs of convolutions, inputs of "
             f"BatchNormalization nodes or outputs of linear layers; {FEWEST_TAPS} are needed"
         )
-    last = len(names) - 1
+    last_but_one = len(names) - 2
     return tuple(
-        Tap(name=name, channels=channels[name], reserved=index > 0 and (last - index) % 3 == 0)
+        Tap(name=name, channels=channels[name], reserved=index > 0 and (last_but_one - index) % 3 == 0)
         for index, name in enumerate(names)
     )
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from service.contract.digest import canonical_json
 from service.contract.errors import FingerprintError
-from service.contract.statistics import ChannelMoments, Floats
+from service.contract.statistics import ChannelMoments, Complex, Floats
 
 FORMAT = 1
 
@@ -57,6 +57,10 @@ class PixelStatistics:
         cdf_levels: (256,) values; cdf: (C, 256) share of values at or below each.
         spectrum: (B,) mean power in B rings of spatial frequency, lowest first.
         border_mean, border_std: (C,) over the outermost rows and columns.
+        image_mean: (C, H, W) mean image, or (C, 1, 1) where it would show too much of too few images or be too large.
+        cross_spectrum: (C, C, h, w) covariance of the channels at each spatial frequency, about that mean.
+
+    The last two are None in files of older releases.
     """
 
     mean: Floats
@@ -66,6 +70,8 @@ class PixelStatistics:
     spectrum: Floats
     border_mean: Floats
     border_std: Floats
+    image_mean: Floats | None = None
+    cross_spectrum: Complex | None = None
 
 
 @dataclass(frozen=True)
@@ -176,10 +182,11 @@ class Fingerprint:
             raise FingerprintError("the fingerprint file is damaged; register the model again") from error
 
 
-def _named(prefix: str, part: Any) -> dict[str, Floats]:
-    return {f"{prefix}.{item.name}": getattr(part, item.name) for item in fields(part)}
+def _named(prefix: str, part: Any) -> dict[str, Any]:
+    values = {f"{prefix}.{item.name}": getattr(part, item.name) for item in fields(part)}
+    return {name: value for name, value in values.items() if value is not None}
 
 
-def _part(arrays: Mapping[str, Floats], prefix: str) -> dict[str, Floats]:
+def _part(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     start = prefix + "."
     return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}

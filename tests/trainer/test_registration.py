@@ -98,10 +98,10 @@ def ends_at(tensor: str) -> Edit:
 
 @pytest.mark.parametrize(
     "pattern",
-    ["..R", "...R", ".R..R", "..R..R", "...R..R", ".R..R..R", "..R..R..R", "...R..R..R"],
+    [".R.", "..R.", "...R.", ".R..R.", "..R..R.", "...R..R.", ".R..R..R.", "..R..R..R."],
     ids=lambda pattern: f"{len(pattern)} taps",
 )
-def test_every_third_tap_from_the_end_is_reserved_and_never_the_first(pattern: str) -> None:
+def test_every_third_tap_from_the_last_but_one_is_reserved_and_never_the_first(pattern: str) -> None:
     names = tuple(f"t{index}" for index in range(len(pattern)))
 
     taps = choose_taps(names, {name: 1 + index for index, name in enumerate(names)})

@@ -1,0 +1,65 @@
+"""Choosing among correctors by what none of them was fitted to: the reserved taps, on the select part."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from service.contract.distances import statistics_loss
+from service.contract.statistics import TapMoments, pool, take
+from trainer.corrector import Corrector
+from trainer.measure import tap_moments
+from trainer.task import Task
+
+
+class Choice:
+    """The best corrector so far; the identity at first.
+
+    Attributes:
+        best: it.
+    """
+
+    def __init__(self, task: Task, *, errors: float, resamples: int) -> None:
+        """Start from the identity.
+
+        Args:
+            errors: standard errors by which a candidate must be better.
+            resamples: bootstrap samples behind a standard error.
+        """
+        self._task = task
+        self._errors, self._resamples = errors, resamples
+        self._source = {name: task.fingerprint.moments()[name] for name in task.reserved_taps}
+        reference = task.fingerprint.reference
+        self._clean = reference.at(len(task.select), reserved=True)[1] if reference else 0.0
+        self.best = Corrector()
+        self._moments = self._measure(self.best)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the best is as close to the source as a clean batch of this size."""
+        return self._loss(self._moments) <= self._clean
+
+    def closest(self, candidates: Sequence[Corrector]) -> Corrector:
+        """The candidate with the lowest loss; the first of equals."""
+        return min(candidates, key=lambda candidate: self._loss(self._measure(candidate)))
+
+    def consider(self, candidate: Corrector) -> bool:
+        """Take the candidate if it is better by more than chance; whether it was taken."""
+        moments = self._measure(candidate)
+        gain = self._loss(self._moments) - self._loss(moments)
+        is_better = gain > self._errors * self._standard_error(self._moments, moments)
+        if is_better:
+            self.best, self._moments = candidate, moments
+        return is_better
+
+    def _measure(self, corrector: Corrector) -> TapMoments:
+        return tap_moments(self._task.frozen, corrector, self._task.select, self._task.reserved_taps)
+
+    def _loss(self, moments: TapMoments) -> float:
+        return statistics_loss(pool(moments), self._source, self._task.reserved_taps)
+
+    def _standard_error(self, before: TapMoments, after: TapMoments) -> float:
+        """Of the difference of both losses, over paired bootstrap samples of the images."""
+        count = len(self._task.select)
+        draw = np.random.default_rng(self._task.seed)
+        samples = [draw.integers(0, count, count) for _ in range(self._resamples)]
+        return float(np.std([self._loss(take(after, rows)) - self._loss(take(before, rows)) for rows in samples]))
