@@ -9,11 +9,15 @@ from service.contract.statistics import Floats
 from trainer.spectra import cross_spectrum, patch_covariance, transport, whitening
 from trainer.stages.deconvolution import Deconvolution, kernel_size
 from trainer.stages.filter import Filter
+from trainer.stages.tone import KNOTS, Tone
 from trainer.stages.warp import Warp
 from trainer.task import Task
 
 SCALES = (0.65, 0.8, 1.0, 1.25, 1.55)
 """Stretches tried in either direction before a warp is fitted: the loss has a valley at each of several sizes."""
+
+TAILS = (0.005, 0.995)
+"""Between these quantiles of a channel's values lie the knots of its curve."""
 
 SIGNS = (1, -1)
 SHIFTS = (-1, 0, 1)
@@ -42,6 +46,23 @@ def matching_filters(task: Task) -> list[Filter]:
         filter_.scale(sign * gain, wanted[1] - sign * gain * mean)
         filters.append(filter_)
     return filters
+
+
+def matching_tones(task: Task) -> list[Tone]:
+    """The identity, and where the fingerprint has pixel statistics the curves that give every channel its histogram."""
+    tones, pixels = [Tone(task.frame)], task.fingerprint.pixels
+    if pixels is None:
+        return tones
+    values = np.sort(task.fit.transpose(0, 1).flatten(1).numpy().astype(np.float64), axis=1)
+    low, high = np.quantile(values, TAILS, axis=1)
+    if not (high > low).all():
+        return tones
+    knots = np.linspace(low, high, KNOTS, axis=1)
+    below = [np.searchsorted(v, k, side="right") / v.size for v, k in zip(values, knots, strict=True)]
+    wanted = [np.interp(share, cdf, pixels.cdf_levels) for share, cdf in zip(below, pixels.cdf, strict=True)]
+    tone = Tone(task.frame)
+    tone.through(knots, np.stack(wanted))
+    return [*tones, tone]
 
 
 def deconvolutions(task: Task) -> list[Deconvolution]:

@@ -4,7 +4,7 @@ After Willis & Oala, "Post-hoc domain adaptation via guided data homogenization"
 that start as the identity, no batch statistics inside the corrector, and its size chosen by taps that are never fitted:
 
 1. If the uncorrected batch already looks like clean source batches on the reserved taps, there is nothing to fit.
-2. Families are fitted smallest first: warp, filter, warp + filter, deconvolution.
+2. Families are fitted smallest first: warp, filter, tone, warp + filter, deconvolution.
 3. Where a family has several starts that lead to different ends, each is fitted to its end; the one closest on reserved
    taps, on the select part, stands for the family: the fitted taps often prefer the worse.
 4. A larger family replaces the best so far only if its loss on reserved taps, on the select part, is lower by more than
@@ -28,8 +28,9 @@ from trainer.homogenization import Paper, fit_paper
 from trainer.stages.deconvolution import Deconvolution
 from trainer.stages.filter import Filter
 from trainer.stages.residual import Residual
+from trainer.stages.tone import Tone
 from trainer.stages.warp import Warp
-from trainer.starts import deconvolutions, matching_filters, stretched_warps
+from trainer.starts import deconvolutions, matching_filters, matching_tones, stretched_warps
 from trainer.task import Task
 
 
@@ -40,14 +41,15 @@ class Config:
     Attributes:
         batch: images in one gradient step.
         probe: images on which starting points are compared, and in one step of their race.
-        warp_steps, filter_steps, both_steps, deconvolution_steps, residual_steps: gradient steps of each fit; of the
-            residual network, of each round.
+        warp_steps, filter_steps, tone_steps, both_steps, deconvolution_steps, residual_steps: gradient steps of each
+            fit; of the residual network, of each round.
         race_steps: steps of constant size in front of `both_steps` and of `deconvolution_steps`, for each start.
         racers: closed-form starts of a deconvolution that race.
         hopeless: a deconvolution whose loss after the race is that many times the best's is given up.
         residual_rounds: the most rounds of the residual network.
         patience: of these, how many in a row may be worth nothing.
-        warp_rate, filter_rate, deconvolution_rate, residual_rate: Adam's step size for the numbers of each stage.
+        warp_rate, filter_rate, tone_rate, deconvolution_rate, residual_rate: Adam's step size for the numbers of each
+            stage.
         settled_share: of that step size, for stages that were fitted before and go on with the residual network.
         criterion_weight: of the cross-entropy with the images' labels, in studies that have them.
         errors: standard errors by which a larger family must be better.
@@ -58,6 +60,7 @@ class Config:
     probe: int = 64
     warp_steps: int = 25
     filter_steps: int = 25
+    tone_steps: int = 25
     race_steps: int = 15
     both_steps: int = 45
     deconvolution_steps: int = 60
@@ -68,6 +71,7 @@ class Config:
     patience: int = 3
     warp_rate: float = 0.02
     filter_rate: float = 0.015
+    tone_rate: float = 0.02
     deconvolution_rate: float = 0.02
     residual_rate: float = 0.005
     settled_share: float = 0.25
@@ -124,6 +128,7 @@ class _Search:
         return {
             Warp.name: self.config.warp_rate,
             Filter.name: self.config.filter_rate,
+            Tone.name: self.config.tone_rate,
             Deconvolution.name: self.config.deconvolution_rate,
             Residual.name: self.config.residual_rate,
         }
@@ -139,6 +144,12 @@ def _fit_filter(search: _Search) -> list[Corrector]:
     starts = [Corrector([filter_]) for filter_ in matching_filters(search.descent.task)]
     start = search.descent.ranked(starts, search.config.probe)[0]
     return [search.descent.run(start.corrector, search.config.filter_steps, search.rates, "filter")]
+
+
+def _fit_tone(search: _Search) -> list[Corrector]:
+    starts = [Corrector([tone]) for tone in matching_tones(search.descent.task)]
+    start = search.descent.ranked(starts, search.config.probe)[0]
+    return [search.descent.run(start.corrector, search.config.tone_steps, search.rates, "tone")]
 
 
 def _fit_both(search: _Search) -> list[Corrector]:
@@ -167,6 +178,7 @@ def _fit_deconvolution(search: _Search) -> list[Corrector]:
 FAMILIES: Mapping[str, Callable[[_Search], list[Corrector]]] = {
     "warp": _fit_warp,
     "filter": _fit_filter,
+    "tone": _fit_tone,
     "warp+filter": _fit_both,
     "deconvolution": _fit_deconvolution,
 }
@@ -189,6 +201,6 @@ def _complete(search: _Search) -> None:
 
 
 def _most_steps(config: Config) -> int:
-    both = config.warp_steps + config.filter_steps + 2 * (config.race_steps + config.both_steps)
+    both = config.warp_steps + config.filter_steps + config.tone_steps + 2 * (config.race_steps + config.both_steps)
     deconvolution = config.racers * config.race_steps + 2 * config.deconvolution_steps
     return both + deconvolution + config.residual_rounds * config.residual_steps

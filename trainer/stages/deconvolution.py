@@ -17,11 +17,12 @@ SIZE = 9
 
 
 class Deconvolution(Stage):
-    """(x - m) * k + w + b; borders are reflected. It starts with m = w = b = 0 and k the unit impulse.
+    """(x - m) * k + w + s b; borders are reflected. It starts with m = w = b = 0 and k the unit impulse.
 
     m is the mean image of what is corrected and w that of what it should be, so that the means agree whatever the
-    kernel. The kernel is k0 + t A with t fitted: with A a whitening of the images' patches, every number of t moves the
-    output by the same amount, where numbers of k themselves would differ by the ratio of the spectrum's extremes.
+    kernel. The kernel is k0 + s t A with t fitted: with A a whitening of the images' patches, every number of t moves
+    the output by the same amount, where numbers of k themselves would differ by the ratio of the spectrum's extremes. s
+    is the input's span: t and b have no unit.
     """
 
     name = "deconvolution"
@@ -39,10 +40,12 @@ class Deconvolution(Stage):
         self.wanted: torch.Tensor
         self.start: torch.Tensor
         self.whitening: torch.Tensor
+        self.span: torch.Tensor
         self.register_buffer("mean", torch.zeros(frame.shape))
         self.register_buffer("wanted", torch.zeros(frame.shape))
         self.register_buffer("start", impulse)
         self.register_buffer("whitening", torch.eye(inputs))
+        self.register_buffer("span", torch.tensor(frame.span)[:, None])
 
     @torch.no_grad()
     def begin(
@@ -64,21 +67,24 @@ class Deconvolution(Stage):
 
     def kernel(self) -> torch.Tensor:
         """The kernel (C, C, size, size)."""
-        return self.start + (self.weights @ self.whitening).reshape(self.start.shape)
+        return self.start + (self.span * self.weights @ self.whitening).reshape(self.start.shape)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Deconvolve images (n, C, H, W)."""
-        return self._convolved(x - self.mean) + self.wanted + self.bias
+        return self._convolved(x - self.mean) + self._level()
 
     def write(self, graph: GraphWriter, x: str) -> str:
         """As Pad, Conv and Add, everything constant folded into one image."""
         with torch.no_grad():
             kernel = self.kernel().numpy()
-            image = (self.wanted + self.bias - self._convolved(self.mean[None])[0]).numpy()
+            image = (self._level() - self._convolved(self.mean[None])[0]).numpy()
         margin = self.size // 2
         padded = graph.node("Pad", x, graph.constant(np.array([0, 0, margin, margin] * 2)), mode="reflect")
         filtered = graph.node("Conv", padded, graph.constant(kernel))
         return graph.node("Add", filtered, graph.constant(image))
+
+    def _level(self) -> torch.Tensor:
+        return self.wanted + self.span[:, :, None] * self.bias
 
     def _convolved(self, x: torch.Tensor) -> torch.Tensor:
         padded = functional.pad(x, [self.size // 2] * 4, mode="reflect")
