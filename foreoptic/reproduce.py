@@ -25,6 +25,9 @@ def homogenization(
         float | None, typer.Option(min=0, help="Strength of the perturbation; the paper's if unset.")
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help="A row's name, such as 'NN ALL'; may be repeated.")] = None,
+    ablate: Annotated[
+        bool, typer.Option("--ablate", help="Also the default with one choice undone at a time.")
+    ] = False,
     output: Annotated[
         Path,
         typer.Option(
@@ -39,5 +42,7 @@ def homogenization(
     """Tables 1 to 4 of Willis & Oala (2021), with the paper's figures beside them."""
     from foreoptic.reproducing import Wanted, reproduce_homogenization
 
-    wanted = Wanted(dataset, data, seeds, quick, kappa, tuple(only or ()), output, model, verifier, device, as_json)
+    wanted = Wanted(
+        dataset, data, seeds, quick, kappa, tuple(only or ()), ablate, output, model, verifier, device, as_json
+    )
     reproduce_homogenization(wanted, options.settings())

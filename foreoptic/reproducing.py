@@ -38,6 +38,7 @@ class Wanted:
     quick: bool
     kappa: float | None
     only: tuple[str, ...]
+    ablate: bool
     output: Path
     model: str | None
     verifier: str | None
@@ -50,7 +51,7 @@ def reproduce_homogenization(wanted: Wanted, settings: Settings) -> None:
     torch.set_num_threads(settings.job_threads)
     try:
         bench = _bench(wanted, settings)
-        found = tables(bench.plan, bench.sizes)
+        found = tables(bench.plan, bench.sizes, ablate=wanted.ablate)
         rows = every_row(found, wanted.only)
         with progress_bar() as advance:
             records = run_all(bench, rows, range(wanted.seeds), advance)

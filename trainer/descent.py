@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from service.contract.job import Progress
 from trainer.corrector import Corrector
 from trainer.losses.moments import MomentLoss
+from trainer.losses.norms import NormLoss
 from trainer.task import Task
 
 
@@ -28,12 +29,15 @@ class Descent:
         task: what is fitted to.
     """
 
-    def __init__(self, task: Task, *, batch: int, steps: int, criterion_weight: float = 0.0) -> None:
+    def __init__(
+        self, task: Task, *, batch: int, steps: int, scale_free: bool = True, criterion_weight: float = 0.0
+    ) -> None:
         """Make ready.
 
         Args:
             batch: images in one step.
             steps: how many there will be at most, for the progress that is reported.
+            scale_free: compare moments in units of the source's, else as the homogenization paper does.
             criterion_weight: of the cross-entropy with `task.labels`, beside the statistics loss.
 
         Raises:
@@ -44,8 +48,8 @@ class Descent:
         self.task = task
         self._batch = batch
         self._criterion_weight = criterion_weight
-        source = task.fingerprint.moments()
-        self._statistics = MomentLoss({name: source[name] for name in task.fitted_taps})
+        source = {name: task.fingerprint.moments()[name] for name in task.fitted_taps}
+        self._statistics = MomentLoss(source) if scale_free else NormLoss(source)
         self._draw = torch.Generator().manual_seed(task.seed)
         self._all_steps, self._steps_done = steps, 0
 
@@ -95,7 +99,7 @@ class Descent:
         return self._statistics(taps) + self._criterion_weight * criterion
 
     def _taps(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        return self.task.frozen.taps_only(images, self._statistics.taps)
+        return self.task.frozen.taps_only(images, self.task.fitted_taps)
 
     def _tell(self, label: str, loss: torch.Tensor) -> None:
         self._steps_done += 1

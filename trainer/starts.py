@@ -2,9 +2,7 @@
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from service.contract.fingerprint import PixelStatistics
 from service.contract.statistics import Floats
 from trainer.spectra import cross_spectrum, patch_covariance, transport, whitening
 from trainer.stages.deconvolution import Deconvolution, kernel_size
@@ -65,34 +63,36 @@ def matching_tones(task: Task) -> list[Tone]:
     return [*tones, tone]
 
 
-def deconvolutions(task: Task) -> list[Deconvolution]:
+def deconvolutions(task: Task, *, closed_form: bool = True, pattern: bool = True) -> list[Deconvolution]:
     """Deconvolutions that give the mean image and the power at every spatial frequency of the source, in many phases.
 
     None where the fingerprint has no cross-spectrum.
+
+    Args:
+        closed_form: False for the identity alone.
+        pattern: whether mean and bias are images; else they are numbers, one for each channel.
     """
     pixels = task.fingerprint.pixels
+    if not closed_form:
+        return [Deconvolution(task.frame, pattern=pattern)]
     if pixels is None or pixels.image_mean is None or pixels.cross_spectrum is None:
         return []
-    images = task.fit.numpy()
-    mean = _mean_like(pixels, images)
+    images, wanted = task.fit.numpy(), pixels.image_mean
+    if not pattern:
+        wanted = wanted.mean(axis=(1, 2), keepdims=True)
+    # About the same kind of mean as the source's: an image, or a number for each channel.
+    mean = images.mean(axis=0, dtype=np.float64)
+    mean = mean if wanted.shape == mean.shape else mean.mean(axis=(1, 2), keepdims=True)
     spectrum = cross_spectrum(images, mean)
     kernel = transport(pixels.cross_spectrum, spectrum)
     size = kernel_size(*task.frame.shape[1:])
     basis = whitening(patch_covariance(spectrum, size))
     stages = []
     for phase in [(sign, down, right) for sign in SIGNS for down in SHIFTS for right in SHIFTS]:
-        stage = Deconvolution(task.frame)
-        stage.begin(mean=mean, wanted=pixels.image_mean, kernel=_phased(kernel, size, *phase), whitening=basis)
+        stage = Deconvolution(task.frame, pattern=pattern)
+        stage.begin(mean=mean, wanted=wanted, kernel=_phased(kernel, size, *phase), whitening=basis)
         stages.append(stage)
     return stages
-
-
-def _mean_like(pixels: PixelStatistics, images: NDArray[np.float32]) -> Floats:
-    """The mean image of `images` where the fingerprint has one, else the mean of each channel, (C, 1, 1)."""
-    assert pixels.image_mean is not None
-    axes = (0,) if pixels.image_mean.shape[1:] != (1, 1) else (0, 2, 3)
-    found = images.mean(axis=axes, dtype=np.float64)
-    return np.asarray(found.reshape(len(found), *(found.shape[1:] or (1, 1))))
 
 
 def _phased(kernel: Floats, size: int, sign: int, down: int, right: int) -> Floats:

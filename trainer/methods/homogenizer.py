@@ -51,6 +51,8 @@ class Config:
         warp_rate, filter_rate, tone_rate, deconvolution_rate, residual_rate: Adam's step size for the numbers of each
             stage.
         settled_share: of that step size, for stages that were fitted before and go on with the residual network.
+        closed_form, pattern: see `trainer.starts.deconvolutions`.
+        scale_free: whether each channel's moments are compared in units of the source's; else as in the paper.
         criterion_weight: of the cross-entropy with the images' labels, in studies that have them.
         errors: standard errors by which a larger family must be better.
         resamples: bootstrap samples behind a standard error.
@@ -75,6 +77,9 @@ class Config:
     deconvolution_rate: float = 0.02
     residual_rate: float = 0.005
     settled_share: float = 0.25
+    closed_form: bool = True
+    pattern: bool = True
+    scale_free: bool = True
     criterion_weight: float = 0.0
     errors: float = 2.0
     resamples: int = 100
@@ -98,7 +103,13 @@ def fit(task: Task, config: Config | Paper) -> Corrector:
 
 
 def _search(task: Task, config: Config) -> Corrector:
-    descent = Descent(task, batch=config.batch, criterion_weight=config.criterion_weight, steps=_most_steps(config))
+    descent = Descent(
+        task,
+        batch=config.batch,
+        steps=_most_steps(config),
+        scale_free=config.scale_free,
+        criterion_weight=config.criterion_weight,
+    )
     search = _Search(config, descent, Choice(task, errors=config.errors, resamples=config.resamples))
     for name, build in FAMILIES.items():
         if search.choice.is_done:
@@ -166,7 +177,8 @@ def _fit_both(search: _Search) -> list[Corrector]:
 def _fit_deconvolution(search: _Search) -> list[Corrector]:
     """The statistics of pixels leave the phase of the filter open: several race, the best two go to the end."""
     descent, config, label = search.descent, search.config, "deconvolution"
-    starts = [Corrector([stage]) for stage in deconvolutions(descent.task)]
+    stages = deconvolutions(descent.task, closed_form=config.closed_form, pattern=config.pattern)
+    starts = [Corrector([stage]) for stage in stages]
     racers = [ranked.corrector for ranked in descent.ranked(starts, config.probe)[: config.racers]]
     for racer in racers:
         descent.run(racer, config.race_steps, search.rates, label, decay=False, batch=config.probe)

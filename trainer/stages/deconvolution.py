@@ -27,7 +27,8 @@ class Deconvolution(Stage):
 
     name = "deconvolution"
 
-    def __init__(self, frame: Frame) -> None:
+    def __init__(self, frame: Frame, *, pattern: bool = True) -> None:
+        """Make one for images of `frame`; without `pattern`, b is one number for each channel."""
         super().__init__()
         channels, height, width = frame.shape
         self.size = kernel_size(height, width)
@@ -35,7 +36,7 @@ class Deconvolution(Stage):
         impulse = torch.zeros(channels, channels, self.size, self.size)
         impulse[range(channels), range(channels), self.size // 2, self.size // 2] = 1.0
         self.weights = nn.Parameter(torch.zeros(channels, inputs))
-        self.bias = nn.Parameter(torch.zeros(frame.shape))
+        self.bias = nn.Parameter(torch.zeros(frame.shape if pattern else (channels, 1, 1)))
         self.mean: torch.Tensor
         self.wanted: torch.Tensor
         self.start: torch.Tensor

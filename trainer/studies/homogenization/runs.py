@@ -34,7 +34,7 @@ from trainer.studies.homogenization.protocol import Material, Plan, Sizes, Space
 from trainer.studies.homogenization.rows import TRUE, Row
 from trainer.task import Report, Source, Task
 
-FORMAT = 1
+FORMAT = 2
 """Part of every record's name: raised when the computation changes."""
 PICTURES = 10
 
@@ -205,7 +205,7 @@ def paper_task(bench: Bench, config: Paper, distorted: Source, draw: int, report
 
 
 def default_task(bench: Bench, distorted: Source, draw: int, report: Report) -> Task:
-    """What a job in the service would give: no labels, no source images, the split of a posted batch, planes."""
+    """What a job in the service would give: no source images, the split of a posted batch, planes; and labels."""
     manifest = bench.net.manifest
     planes = bench.net.space.to_planes(distorted.images).numpy().astype(np.float32)
     parts = split(len(planes), draw)
@@ -220,6 +220,7 @@ def default_task(bench: Bench, distorted: Source, draw: int, report: Report) -> 
         select=torch.from_numpy(planes[parts.select]),
         seed=draw,
         report=report,
+        labels=distorted.labels[torch.from_numpy(parts.fit)],
     )
 
 
