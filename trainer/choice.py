@@ -29,13 +29,13 @@ class Choice:
         self._errors, self._resamples = errors, resamples
         self._source = {name: task.fingerprint.moments()[name] for name in task.reserved_taps}
         reference = task.fingerprint.reference
-        self._clean = reference.at(len(task.select), reserved=True)[1] if reference else 0.0
+        self._clean = reference.at(len(task.select), reserved=True)[0] if reference else 0.0
         self.best = Corrector()
         self._moments = self._measure(self.best)
 
     @property
     def is_done(self) -> bool:
-        """Whether the best is as close to the source as a clean batch of this size."""
+        """Whether the best is as close to the source as an average clean batch of this size."""
         return self._loss(self._moments) <= self._clean
 
     def closest(self, candidates: Sequence[Corrector]) -> Corrector:

@@ -4,17 +4,18 @@ After Willis & Oala, "Post-hoc domain adaptation via guided data homogenization"
 that start as the identity, no batch statistics inside the corrector, and its size chosen by taps that are never fitted:
 
 1. If the uncorrected batch already looks like clean source batches on the reserved taps, there is nothing to fit.
-2. Families are fitted smallest first: warp, filter, tone, warp + filter, deconvolution.
-3. Where a family has several starts that lead to different ends, each is fitted to its end; the one closest on reserved
-   taps, on the select part, stands for the family: the fitted taps often prefer the worse.
-4. A larger family replaces the best so far only if its loss on reserved taps, on the select part, is lower by more than
-   two standard errors; fitting stops when that loss is that of a clean source batch.
+2. Families of one stage, warp, filter, tone and deconvolution, are compared by closed forms and grids of starts; the
+   most promising is fitted first. Warp and filter together come last.
+3. Where a family has several starts that lead to different ends, they are fitted; the one closest on reserved taps, on
+   the select part, stands for the family: the fitted taps often prefer the worse.
+4. A family replaces the best so far only if its loss on reserved taps, on the select part, is lower by more than two
+   standard errors; fitting stops when that loss is that of an average clean source batch.
 5. Behind the closest family a residual network is fitted, in rounds, for as long as a round is worth taking.
 
 That is the preset `default`. The preset `paper` is what the paper and its authors' code do: `trainer.homogenization`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 
@@ -23,8 +24,9 @@ import torch
 from service.contract.job import Progress
 from trainer.choice import Choice
 from trainer.corrector import Corrector
-from trainer.descent import Descent
+from trainer.descent import Descent, Ranked
 from trainer.homogenization import Paper, fit_paper
+from trainer.stages import Stage
 from trainer.stages.deconvolution import Deconvolution
 from trainer.stages.filter import Filter
 from trainer.stages.residual import Residual
@@ -44,8 +46,8 @@ class Config:
         warp_steps, filter_steps, tone_steps, both_steps, deconvolution_steps, residual_steps: gradient steps of each
             fit; of the residual network, of each round.
         race_steps: steps of constant size in front of `both_steps` and of `deconvolution_steps`, for each start.
-        racers: closed-form starts of a deconvolution that race.
-        hopeless: a deconvolution whose loss after the race is that many times the best's is given up.
+        racers: closed-form starts of a deconvolution that race; 0 for no deconvolution.
+        hopeless: a start whose loss is that many times the closest's is not tried.
         residual_rounds: the most rounds of the residual network.
         patience: of these, how many in a row may be worth nothing.
         warp_rate, filter_rate, tone_rate, deconvolution_rate, residual_rate: Adam's step size for the numbers of each
@@ -65,7 +67,7 @@ class Config:
     tone_steps: int = 25
     race_steps: int = 15
     both_steps: int = 45
-    deconvolution_steps: int = 60
+    deconvolution_steps: int = 80
     racers: int = 4
     hopeless: float = 3.0
     residual_steps: int = 40
@@ -74,7 +76,7 @@ class Config:
     warp_rate: float = 0.02
     filter_rate: float = 0.015
     tone_rate: float = 0.02
-    deconvolution_rate: float = 0.02
+    deconvolution_rate: float = 0.006
     residual_rate: float = 0.005
     settled_share: float = 0.25
     closed_form: bool = True
@@ -111,13 +113,8 @@ def _search(task: Task, config: Config) -> Corrector:
         criterion_weight=config.criterion_weight,
     )
     search = _Search(config, descent, Choice(task, errors=config.errors, resamples=config.resamples))
-    for name, build in FAMILIES.items():
-        if search.choice.is_done:
-            break
-        candidates = build(search)
-        if candidates:
-            search.found[name] = search.choice.closest(candidates)
-            search.choice.consider(search.found[name])
+    if not search.choice.is_done:
+        _fit_families(search)
     if not search.choice.is_done:
         _complete(search)
     task.report(Progress(share=1.0, step="fitted"))
@@ -126,7 +123,7 @@ def _search(task: Task, config: Config) -> Corrector:
 
 @dataclass(frozen=True)
 class _Search:
-    """What the families share, and what each has found."""
+    """What the fits share, and what each family has found."""
 
     config: Config
     descent: Descent
@@ -144,57 +141,63 @@ class _Search:
             Residual.name: self.config.residual_rate,
         }
 
-
-def _fit_warp(search: _Search) -> list[Corrector]:
-    starts = [Corrector([warp]) for warp in stretched_warps(search.descent.task)]
-    start = search.descent.ranked(starts, search.config.probe)[0]
-    return [search.descent.run(start.corrector, search.config.warp_steps, search.rates, "warp")]
-
-
-def _fit_filter(search: _Search) -> list[Corrector]:
-    starts = [Corrector([filter_]) for filter_ in matching_filters(search.descent.task)]
-    start = search.descent.ranked(starts, search.config.probe)[0]
-    return [search.descent.run(start.corrector, search.config.filter_steps, search.rates, "filter")]
+    def take(self, name: str, candidates: list[Corrector]) -> None:
+        """Keep the closest as the family's, and as the best if it is better by more than chance."""
+        self.found[name] = self.choice.closest(candidates)
+        self.choice.consider(self.found[name])
 
 
-def _fit_tone(search: _Search) -> list[Corrector]:
-    starts = [Corrector([tone]) for tone in matching_tones(search.descent.task)]
-    start = search.descent.ranked(starts, search.config.probe)[0]
-    return [search.descent.run(start.corrector, search.config.tone_steps, search.rates, "tone")]
+def _fit_families(search: _Search) -> None:
+    """Every family of one stage, the one with the most promising start first, then warp and filter together."""
+    starts = {name: _starts(search, name) for name in (Warp.name, Filter.name, Tone.name, Deconvolution.name)}
+    for name in sorted((name for name in starts if starts[name]), key=lambda name: starts[name][0].loss):
+        search.take(name, _fit_single(search, name, starts[name]))
+        if search.choice.is_done:
+            return
+    search.take("warp+filter", _fit_both(search))
+
+
+def _starts(search: _Search, name: str) -> list[Ranked]:
+    """Where a family could begin, the closest first; none beyond `hopeless` times the closest's loss."""
+    task, config = search.descent.task, search.config
+    stages: Mapping[str, Callable[[], Sequence[Stage]]] = {
+        Warp.name: lambda: stretched_warps(task),
+        Filter.name: lambda: matching_filters(task),
+        Tone.name: lambda: matching_tones(task),
+        Deconvolution.name: lambda: deconvolutions(task, closed_form=config.closed_form, pattern=config.pattern),
+    }
+    if name == Deconvolution.name and not config.racers:
+        return []
+    ranked = search.descent.ranked([Corrector([stage]) for stage in stages[name]()], config.probe)
+    return [entry for entry in ranked if entry.loss <= config.hopeless * ranked[0].loss]
+
+
+def _fit_single(search: _Search, name: str, starts: list[Ranked]) -> list[Corrector]:
+    """Pixels leave the phase of a deconvolution open: its starts race, two go to the end. Others have one start."""
+    descent, config = search.descent, search.config
+    steps = {
+        Warp.name: config.warp_steps,
+        Filter.name: config.filter_steps,
+        Tone.name: config.tone_steps,
+        Deconvolution.name: config.deconvolution_steps,
+    }
+    racers = [entry.corrector for entry in starts[: config.racers if name == Deconvolution.name else 1]]
+    if len(racers) > 1:
+        for racer in racers:
+            descent.run(racer, config.race_steps, search.rates, name, decay=False, batch=config.probe)
+        racers = [entry.corrector for entry in descent.ranked(racers, config.probe)[:2]]
+    return [descent.run(racer, steps[name], search.rates, name) for racer in racers]
 
 
 def _fit_both(search: _Search) -> list[Corrector]:
     """Whether geometry or filter explains more shows only when either is completed by the other: both are tried."""
     frame, config, label = search.descent.task.frame, search.config, "warp+filter"
-    (warp,), (filter_,) = (deepcopy(search.found[name].stages) for name in ("warp", "filter"))
+    (warp,), (filter_,) = (deepcopy(search.found[name].stages) for name in (Warp.name, Filter.name))
     racers = [Corrector([warp, Filter(frame)]), Corrector([Warp(frame), filter_])]
     for racer in racers:
         search.descent.run(racer, config.race_steps, search.rates, label, decay=False)
         search.descent.run(racer, config.both_steps, search.rates, label)
     return racers
-
-
-def _fit_deconvolution(search: _Search) -> list[Corrector]:
-    """The statistics of pixels leave the phase of the filter open: several race, the best two go to the end."""
-    descent, config, label = search.descent, search.config, "deconvolution"
-    stages = deconvolutions(descent.task, closed_form=config.closed_form, pattern=config.pattern)
-    starts = [Corrector([stage]) for stage in stages]
-    racers = [ranked.corrector for ranked in descent.ranked(starts, config.probe)[: config.racers]]
-    for racer in racers:
-        descent.run(racer, config.race_steps, search.rates, label, decay=False, batch=config.probe)
-    (best,) = descent.ranked([search.choice.best], config.probe)
-    ended = [ranked for ranked in descent.ranked(racers, config.probe)[:2] if ranked.loss < config.hopeless * best.loss]
-    return [descent.run(ranked.corrector, config.deconvolution_steps, search.rates, label) for ranked in ended]
-
-
-FAMILIES: Mapping[str, Callable[[_Search], list[Corrector]]] = {
-    "warp": _fit_warp,
-    "filter": _fit_filter,
-    "tone": _fit_tone,
-    "warp+filter": _fit_both,
-    "deconvolution": _fit_deconvolution,
-}
-"""Smallest first; what a family returns may be empty."""
 
 
 def _complete(search: _Search) -> None:
