@@ -1,4 +1,4 @@
-"""Cross-spectra are numpy's, and the filter between two of them turns images with the one into images with the other."""
+"""Cross-spectra are numpy's; the filter between two of them turns images with the one into images with the other."""
 
 import numpy as np
 import pytest
@@ -220,3 +220,11 @@ def test_whitened_patches_have_no_covariance_but_for_the_floor(shape: tuple[int,
 
 def test_the_whitening_of_patches_that_never_change_is_finite() -> None:
     assert np.isfinite(whitening(np.zeros((9, 9)))).all()
+
+
+@every_shape
+def test_the_filter_for_images_that_never_change_is_one_that_float32_can_hold(shape: tuple[int, int, int]) -> None:
+    source = about_zero(textured(shape, 13))
+
+    for kernel in (transport(source, 0 * source), transport(0 * source, 0 * source)):
+        assert np.abs(kernel).max() < 1e9
