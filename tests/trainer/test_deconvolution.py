@@ -86,9 +86,7 @@ def test_the_mean_image_becomes_the_wanted_one_whatever_the_kernel(frame: Frame)
     x = images(frame, 50)
     stage = begun(frame, 5)
     wanted = stage.wanted.numpy()
-    stage.begin(
-        mean=x.mean(axis=0), wanted=wanted, kernel=stage.start.numpy(), whitening=stage.whitening.numpy()
-    )
+    stage.begin(mean=x.mean(axis=0), wanted=wanted, kernel=stage.start.numpy(), whitening=stage.whitening.numpy())
 
     np.testing.assert_allclose(compute(stage, x).mean(axis=0), wanted, rtol=0, atol=SMALL)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields, is_dataclass, replace
+from functools import partial
 from types import ModuleType
 from typing import Any, cast
 
@@ -10,17 +11,13 @@ import pytest
 import torch
 
 from service.contract.bundle import Bundle
-from service.contract.distances import statistics_loss
-from service.contract.fingerprint import Fingerprint
 from service.contract.job import Progress
 from service.contract.manifest import ModelManifest
-from service.contract.statistics import pool
+from tests.trainer.tiny_case import reserved_loss, shifted, source, tiny_task
 from trainer.corrector import Corrector
 from trainer.export import to_onnx
 from trainer.frozen import FrozenModel, load_frozen
-from trainer.measure import tap_moments
 from trainer.plugins import known_methods, load_method
-from trainer.run import frame_of
 from trainer.task import Task
 
 STEPS = {
@@ -57,42 +54,12 @@ def frozen(tiny: Bundle[ModelManifest]) -> FrozenModel:
 
 @pytest.fixture
 def make_task(tiny: Bundle[ModelManifest], frozen: FrozenModel) -> Callable[..., Task]:
-    """A task on images of which the last fifth chooses."""
-
-    def make(images: np.ndarray, **changed: Any) -> Task:
-        cut = len(images) * 4 // 5
-        task = Task(
-            frozen=frozen,
-            fingerprint=Fingerprint.from_bytes(tiny.files["fingerprint.npz"]),
-            fitted_taps=tiny.manifest.fitted_taps(),
-            reserved_taps=tiny.manifest.reserved_taps(),
-            frame=frame_of(tiny.manifest, images[:cut]),
-            fit=torch.from_numpy(images[:cut]),
-            select=torch.from_numpy(images[cut:]),
-            seed=0,
-            report=lambda progress: None,
-        )
-        return replace(task, **changed)
-
-    return make
-
-
-def source(count: int, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).random((count, 1, 8, 8), dtype=np.float32)
-
-
-def shifted(count: int, seed: int) -> np.ndarray:
-    return (0.5 * source(count, seed) + 0.3).astype(np.float32)
+    return partial(tiny_task, tiny, frozen=frozen)
 
 
 def fit(name: str, task: Task, **changed: Any) -> Corrector:
     method = load_method(name)
     return method.fit(task, replace(method.Config(), **{**SHORT.get(name, {}), **changed}))
-
-
-def reserved_loss(task: Task, corrector: Corrector, images: np.ndarray) -> float:
-    moments = tap_moments(task.frozen, corrector, torch.from_numpy(images), task.reserved_taps)
-    return statistics_loss(pool(moments), task.fingerprint.moments(), task.reserved_taps)
 
 
 @every_method
