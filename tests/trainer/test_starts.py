@@ -10,6 +10,7 @@ from scipy.ndimage import correlate, shift
 
 from service.contract.fingerprint import PixelStatistics
 from tests.trainer.tiny_case import source, tiny_task
+from trainer.fingerprinting import FEWEST_IN_MEAN
 from trainer.spectra import cross_spectrum
 from trainer.stages import Frame
 from trainer.stages.deconvolution import Deconvolution
@@ -153,6 +154,15 @@ def test_without_a_pattern_a_mean_image_is_not_used(tiny) -> None:
         for buffer, of in ((stage.wanted, images), (stage.mean, target)):
             expected = np.broadcast_to(of.mean(axis=(0, 2, 3), keepdims=True)[0], shape)
             np.testing.assert_allclose(buffer, expected, rtol=0, atol=SMALL)
+
+
+@pytest.mark.parametrize(("count", "is_image"), [(FEWEST_IN_MEAN - 1, False), (FEWEST_IN_MEAN, True)])
+def test_few_images_are_not_shown_by_their_mean(tiny, count: int, *, is_image: bool) -> None:
+    images, target = noise(SHAPES["colour"], 9), noise(SHAPES["colour"], 10, count)
+
+    for stage in deconvolutions(make_task(tiny, images, target)):
+        for buffer in (stage.mean, stage.wanted):
+            assert is_image == (len(buffer[0].unique()) > 1)
 
 
 def test_without_a_closed_form_there_is_the_identity_alone(tiny) -> None:
