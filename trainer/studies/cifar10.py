@@ -32,16 +32,18 @@ SHIFT = 4
 
 @dataclass(frozen=True)
 class Plan:
-    """One of the two classifiers: its name, what it is in words, and its seed, which the other must not share."""
+    """One of the two classifiers: its name, what it is in words, and how it is trained; no seed twice."""
 
     name: str
     words: str
     seed: int
+    epochs: int
+    smoothing: float
 
 
 PLANS = {
-    "resnet20": Plan("cifar10", "ResNet-20 (He et al., 2016), three stages of three basic blocks", 0),
-    "resnet9": Plan("cifar10-verifier", "A ResNet of nine layers with max pooling, 32 to 128 wide", 1),
+    "resnet20": Plan("cifar10", "ResNet-20 (He et al., 2016), three stages of three basic blocks", 0, 100, 0.0),
+    "resnet9": Plan("cifar10-verifier", "A ResNet of nine layers with max pooling, 32 to 128 wide", 1, 20, 0.05),
 }
 
 CARD = """# {name}
@@ -101,16 +103,17 @@ def main() -> None:
     parser.add_argument("architecture", choices=ARCHITECTURES)
     parser.add_argument("cifar10", type=Path, help=".npz of CIFAR-10; see trainer/studies/cifar10_data.py")
     parser.add_argument("output", type=Path, help="folder of the bundle; replaced if it is there")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, help="the architecture's own if unset")
+    parser.add_argument("--checkpoint", type=Path, help="file that an interrupted training goes on from")
     arguments = parser.parse_args()
     console, plan = Console(stderr=True), PLANS[arguments.architecture]
     recipe = Recipe(
-        epochs=arguments.epochs,
+        epochs=arguments.epochs or plan.epochs,
         top_rate=0.2,
         seed=plan.seed,
         momentum=0.9,
         weight_decay=5e-4,
-        smoothing=0.05,
+        smoothing=plan.smoothing,
         augment=flip_and_shift,
         mixed=True,
     )
@@ -121,7 +124,7 @@ def main() -> None:
     data = load_cifar10(arguments.cifar10, spec)
     fitted = len(data.train.images) - HELD_BACK
     images, labels = tensors(data.train)
-    train(net, images[:fitted], labels[:fitted], recipe, console)
+    train(net, images[:fitted], labels[:fitted], recipe, console, checkpoint=arguments.checkpoint)
     facts = {
         "validation": accuracy(net, images[fitted:], labels[fitted:]),
         "test": accuracy(net, *tensors(data.test)),

@@ -1,5 +1,6 @@
 """Training the small classifiers that ship, and writing them as bundles: what all of them share."""
 
+import io
 import shutil
 import warnings
 from collections.abc import Callable
@@ -10,11 +11,11 @@ import onnx
 import torch
 from onnxscript import optimizer
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 from torch import Tensor, nn
 from torch.nn import functional
 
-from service.contract.bundle import write_bundle
+from service.contract.bundle import replace_synced, write_bundle
 from trainer.datasets import Dataset
 from trainer.interface import Normalisation, read_input_spec
 from trainer.registration import register
@@ -55,29 +56,75 @@ class Recipe:
         )
 
 
-def train(net: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe, console: Console) -> None:
-    """Train in place; the net ends in inference mode."""
+def train(
+    net: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    console: Console,
+    *,
+    checkpoint: Path | None = None,
+) -> None:
+    """Train in place; the net ends in inference mode.
+
+    With a `checkpoint` its file is written after every epoch, and an interrupted training of the same recipe goes on
+    from there as if nothing had been.
+    """
     steps_an_epoch = len(images) // recipe.batch
-    steps = recipe.epochs * steps_an_epoch
     optimiser = recipe.optimiser(net)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.top_rate, total_steps=steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, recipe.top_rate, total_steps=recipe.epochs * steps_an_epoch
+    )
     draw = torch.Generator().manual_seed(recipe.seed)
+    state = _State(net, optimiser, schedule, draw)
+    done = state.read(checkpoint) if checkpoint is not None and checkpoint.is_file() else 0
     net.train()
-    for step in track(range(steps), "training", console=console):
-        if step % steps_an_epoch == 0:
-            order = torch.randperm(len(images), generator=draw)
-        start = step % steps_an_epoch * recipe.batch
-        rows = order[start : start + recipe.batch]
-        batch = images[rows] if recipe.augment is None else recipe.augment(images[rows], draw)
-        batch = batch.contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.mixed):
-            scores = net(batch)
-        loss = functional.cross_entropy(scores.float(), labels[rows], label_smoothing=recipe.smoothing)
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        optimiser.step()
-        schedule.step()
+    with Progress(console=console) as progress:
+        task = progress.add_task("training", total=recipe.epochs * steps_an_epoch, completed=done * steps_an_epoch)
+        for epoch in range(done, recipe.epochs):
+            order = torch.randperm(len(images), generator=draw)[: steps_an_epoch * recipe.batch]
+            for rows in order.split(recipe.batch):  # type: ignore[no-untyped-call]  # torch leaves it untyped
+                batch = images[rows] if recipe.augment is None else recipe.augment(images[rows], draw)
+                _step(net, batch.contiguous(memory_format=torch.channels_last), labels[rows], recipe, optimiser)
+                schedule.step()
+                progress.advance(task)
+            if checkpoint is not None:
+                state.write(checkpoint, epoch + 1)
     net.eval()
+
+
+def _step(net: nn.Module, batch: Tensor, labels: Tensor, recipe: Recipe, optimiser: torch.optim.Optimizer) -> None:
+    with torch.autocast("cpu", torch.bfloat16, enabled=recipe.mixed):
+        scores = net(batch)
+    loss = functional.cross_entropy(scores.float(), labels, label_smoothing=recipe.smoothing)
+    optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    optimiser.step()
+
+
+@dataclass(frozen=True)
+class _State:
+    """All that a training depends on from one epoch to the next."""
+
+    net: nn.Module
+    optimiser: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    draw: torch.Generator
+
+    def write(self, path: Path, epochs: int) -> None:
+        """Whole or not at all."""
+        buffer = io.BytesIO()
+        parts = {name: getattr(self, name).state_dict() for name in ("net", "optimiser", "schedule")}
+        torch.save({"epochs": epochs, "draw": self.draw.get_state(), **parts}, buffer)
+        replace_synced(path, buffer.getvalue())
+
+    def read(self, path: Path) -> int:
+        """Go on from the file; the epochs that are behind."""
+        found = torch.load(path, weights_only=True)
+        for name in ("net", "optimiser", "schedule"):
+            getattr(self, name).load_state_dict(found[name])
+        self.draw.set_state(found["draw"])
+        return int(found["epochs"])
 
 
 @torch.no_grad()
