@@ -1,6 +1,7 @@
 """Choosing among correctors by what none of them was fitted to: the reserved taps, on the select part."""
 
 from collections.abc import Sequence
+from math import inf, isfinite
 
 import numpy as np
 
@@ -39,8 +40,9 @@ class Choice:
         return self._loss(self._moments) <= self._clean
 
     def closest(self, candidates: Sequence[Corrector]) -> Corrector:
-        """The candidate with the lowest loss; the first of equals."""
-        return min(candidates, key=lambda candidate: self._loss(self._measure(candidate)))
+        """The candidate with the lowest loss, one that is no number counting as infinite; the first of equals."""
+        losses = [self._loss(self._measure(candidate)) for candidate in candidates]
+        return candidates[int(np.argmin([loss if isfinite(loss) else inf for loss in losses]))]
 
     def consider(self, candidate: Corrector) -> bool:
         """Take the candidate if it is better by more than chance; whether it was taken."""

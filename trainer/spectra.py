@@ -16,6 +16,8 @@ from service.contract.statistics import Complex, Floats
 TILE = 32
 FLOOR = 1e-3
 """Power added at every frequency, as a share of the mean, before a square root is divided by: it bounds the gain."""
+LEAST_FLOOR = 1e-12
+"""The same where there is no power at all: images that never change."""
 
 
 def tile_shape(height: int, width: int) -> tuple[int, int]:
@@ -47,7 +49,7 @@ def transport(source: Complex, target: Complex) -> Floats:
     Source: Dowson & Landau (1982), "The Frechet distance between multivariate normal distributions".
     """
     s, t = (np.moveaxis(spectrum, (0, 1), (2, 3)) for spectrum in (source, target))
-    floor = FLOOR * float(np.trace(t, axis1=2, axis2=3).real.mean()) / t.shape[2]
+    floor = max(FLOOR * float(np.trace(t, axis1=2, axis2=3).real.mean()) / t.shape[2], LEAST_FLOOR)
     half, back = (_power(t, exponent, floor) for exponent in (0.5, -0.5))
     gain = np.moveaxis(back @ _power(half @ s @ half, 0.5, 0.0) @ back, (2, 3), (0, 1))
     kernel = np.fft.fft2(gain).real / (gain.shape[2] * gain.shape[3])
@@ -69,7 +71,7 @@ def patch_covariance(spectrum: Complex, size: int) -> Floats:
 def whitening(covariance: Floats) -> Floats:
     """The symmetric A = (covariance + FLOOR times its largest eigenvalue)^-1/2."""
     values, vectors = np.linalg.eigh(covariance)
-    raised = np.maximum(values, 0.0) + max(FLOOR * float(values.max()), 1e-12)
+    raised = np.maximum(values, 0.0) + max(FLOOR * float(values.max()), LEAST_FLOOR)
     return np.asarray((vectors / np.sqrt(raised)) @ vectors.T)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from service.contract.statistics import Floats
+from trainer.fingerprinting import FEWEST_IN_MEAN
 from trainer.spectra import cross_spectrum, patch_covariance, transport, whitening
 from trainer.stages.deconvolution import Deconvolution, kernel_size
 from trainer.stages.filter import Filter
@@ -66,7 +67,8 @@ def matching_tones(task: Task) -> list[Tone]:
 def deconvolutions(task: Task, *, closed_form: bool = True, pattern: bool = True) -> list[Deconvolution]:
     """Deconvolutions that give the mean image and the power at every spatial frequency of the source, in many phases.
 
-    None where the fingerprint has no cross-spectrum.
+    None where the fingerprint has no cross-spectrum. The mean of few images is no image, as in a fingerprint: it would
+    show them to whoever has the corrector, and its noise would lie on every image.
 
     Args:
         closed_form: False for the identity alone.
@@ -78,7 +80,7 @@ def deconvolutions(task: Task, *, closed_form: bool = True, pattern: bool = True
     if pixels is None or pixels.image_mean is None or pixels.cross_spectrum is None:
         return []
     images, wanted = task.fit.numpy(), pixels.image_mean
-    if not pattern:
+    if not pattern or len(images) < FEWEST_IN_MEAN:
         wanted = wanted.mean(axis=(1, 2), keepdims=True)
     # About the same kind of mean as the source's: an image, or a number for each channel.
     mean = images.mean(axis=0, dtype=np.float64)

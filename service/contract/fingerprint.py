@@ -1,4 +1,6 @@
-"""What is kept of the source: no image (unless asked for), only numbers, keyed by the frozen model's SHA-256.
+"""What is kept of the source: no image (unless asked for), only numbers of all images together.
+
+It is keyed by the frozen model's SHA-256. A mean image is kept where there are many.
 
 *Full* fingerprints are made from source images. *Batchnorm* ones come from the BatchNormalization nodes alone: they
 hold means and variances, and `Fingerprint.missing()` says what cannot be done with them.
@@ -24,7 +26,7 @@ FORMAT = 1
 MISSING_IN_BATCHNORM = (
     "clean-batch reference loss (early stop, and the answer 'nothing to correct')",
     "class-conditional moments (label shift)",
-    "pixel statistics (padding of the warp, closed-form colour)",
+    "pixel statistics (closed-form colour, tone and deconvolution)",
     "confidence quantiles (outcome signals)",
 )
 

@@ -83,4 +83,9 @@ def _environment(settings: Settings) -> dict[str, str]:
     """The settings again, as the environment that the worker reads them from."""
     values = settings.model_dump(mode="json", exclude_none=True)
     values["home"] = str(settings.home.resolve())
-    return {f"FOREOPTIC_{name.upper()}": str(value) for name, value in values.items()}
+    return {f"FOREOPTIC_{name.upper()}": _written(value) for name, value in values.items()}
+
+
+def _written(value: object) -> str:
+    """As a person would write it: names in a list are separated by commas."""
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -45,12 +45,21 @@ def full() -> Fingerprint:
             spectrum=draw.random(5),
             border_mean=draw.random(3),
             border_std=draw.random(3),
+            image_mean=draw.random((3, 4, 5)),
+            cross_spectrum=draw.random((3, 3, 4, 5)) + 1j * draw.random((3, 3, 4, 5)),
         ),
         reference=ReferenceLoss(np.array([16.0, 64.0]), draw.random((2, 2)), draw.random((2, 2))),
     )
 
 
-makers = pytest.mark.parametrize("make", [batchnorm, full], ids=["batchnorm", "full"])
+def older() -> Fingerprint:
+    """As releases made it that knew neither mean image nor cross-spectrum."""
+    pixels = full().pixels
+    assert pixels is not None
+    return replace(full(), pixels=replace(pixels, image_mean=None, cross_spectrum=None))
+
+
+makers = pytest.mark.parametrize("make", [batchnorm, full, older], ids=["batchnorm", "full", "older"])
 
 
 def assert_same(actual: Any, expected: Any) -> None:
@@ -124,9 +133,17 @@ def lone_array() -> bytes:
     return buffer.getvalue()
 
 
-def without(name: str) -> bytes:
+def without(*names: str) -> bytes:
     with np.load(io.BytesIO(full().to_bytes())) as archive:
-        return saved(**{key: archive[key] for key in archive.files if key != name})
+        return saved(**{key: archive[key] for key in archive.files if key not in names})
+
+
+def test_a_file_of_an_older_release_has_no_mean_image_and_no_cross_spectrum() -> None:
+    back = Fingerprint.from_bytes(without("pixels.image_mean", "pixels.cross_spectrum"))
+
+    assert_same(back, older())
+    assert back.pixels is not None
+    assert (back.pixels.image_mean, back.pixels.cross_spectrum) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,11 @@ from service.contract.graph_rules import CORRECTOR, FROZEN_MODEL, check_graph
 from service.contract.graph_sizes import BITS, check_stored
 from trainer.onnx_writer import GraphWriter
 from trainer.stages import Frame, Stage
+from trainer.stages.deconvolution import Deconvolution
 from trainer.stages.filter import Filter
 from trainer.stages.reconstruction import Reconstruction
 from trainer.stages.residual import Residual
+from trainer.stages.tone import Tone
 from trainer.stages.warp import Warp
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -68,7 +70,7 @@ def test_a_tensor_may_fill_its_cap_and_no_more() -> None:
 
 @pytest.mark.parametrize("opset", [15, 16, 17, 20])
 @pytest.mark.parametrize("background", [None, (0.2,) * 3], ids=["edges", "background"])
-@pytest.mark.parametrize("kind", [Warp, Filter, Residual, Reconstruction])
+@pytest.mark.parametrize("kind", [Warp, Filter, Tone, Deconvolution, Residual, Reconstruction])
 def test_what_our_stages_write_satisfies_the_rules_for_correctors(
     kind: type[Stage], background: tuple[float, ...] | None, opset: int
 ) -> None:

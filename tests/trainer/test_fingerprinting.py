@@ -190,19 +190,19 @@ def test_the_loss_of_clean_batches_falls_as_they_grow(full: Fingerprint, *, rese
 def test_the_loss_of_clean_batches_is_what_fresh_source_images_have(tiny_onnx: bytes) -> None:
     # As many source images as in a batch, so that the source's own error weighs as much as the batch's.
     size, ratios, alarms = 128, [], []
-    fresh = onnxruntime_values(tiny_onnx, uniform(40 * size, seed=77), ["conv2"])
-    batches = [{"conv2": ImageMoments.of(part).pooled()} for part in np.split(fresh["conv2"], 40)]
+    fresh = onnxruntime_values(tiny_onnx, uniform(40 * size, seed=77), ["conv1"])
+    batches = [{"conv1": ImageMoments.of(part).pooled()} for part in np.split(fresh["conv1"], 40)]
 
     for seed in range(12):
         made = fingerprint(tiny_onnx, Dataset(uniform(size, seed=seed), None))
         assert made.reference is not None
         mean, high = made.reference.at(size, reserved=True)
-        losses = np.array([statistics_loss(batch, made.moments(), ["conv2"]) for batch in batches])
+        losses = np.array([statistics_loss(batch, made.moments(), ["conv1"]) for batch in batches])
         ratios.append(losses.mean() / mean)
         alarms.append((losses > high).mean())
 
-    # The source's error is one draw a fingerprint: over four sets of seeds ratios ran from 0.6 to 2.1 and
-    # their means from 0.92 to 0.98; without the source's own share they would be about twice that.
+    # The source's error is one draw a fingerprint: over four sets of seeds ratios ran from 0.5 to 2.4 and
+    # their means from 0.94 to 1.03; without the source's own share they would be about twice that.
     assert 0.6 < np.mean(ratios) < 1.4
     # 5 % by definition.
     assert 0.0 < np.mean(alarms) < 0.1

@@ -67,7 +67,7 @@ def moved(frame: Frame, matrix: list[list[float]]) -> Warp:
 
 
 def test_the_stages_that_the_package_names_are_found() -> None:
-    assert {"warp", "filter", "residual"} <= {kind.name for kind in STAGES}
+    assert {"warp", "filter", "tone", "deconvolution", "residual"} <= {kind.name for kind in STAGES}
 
 
 @every_stage

@@ -1,4 +1,4 @@
-"""The stages of a corrector, one file each, smallest first: warp, filter, residual; the paper's own is reconstruction.
+"""The stages of a corrector, one file each: warp, filter, tone, deconvolution, residual; the paper's reconstruction.
 
 A stage is a torch module that keeps the shape (n, C, H, W), is the identity at its start unless it says that it is not,
 and can write itself as ONNX.

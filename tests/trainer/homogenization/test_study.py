@@ -12,7 +12,17 @@ from trainer.studies.homogenization.anchors import TABLES, printed
 from trainer.studies.homogenization.figures import draw_pictures
 from trainer.studies.homogenization.protocol import PLANS, Sizes
 from trainer.studies.homogenization.report import to_csv, to_markdown
-from trainer.studies.homogenization.rows import BASELINES, DEFAULT, DISTORTED, TRUE, Row, Table, every_row, tables
+from trainer.studies.homogenization.rows import (
+    ABLATIONS,
+    BASELINES,
+    DEFAULT,
+    DISTORTED,
+    TRUE,
+    Row,
+    Table,
+    every_row,
+    tables,
+)
 from trainer.studies.homogenization.runs import METRICS, Record, find_record, key_of, pictures_of, run_all
 from trainer.studies.homogenization.tables import lines_of
 
@@ -59,9 +69,10 @@ def test_some_rows_can_be_asked_for_with_what_they_begin_from() -> None:
 
 
 def test_every_method_makes_a_record_with_numbers_that_mean_something(bench) -> None:
-    records = run_all(bench, every_row(tables(PLAN, SIZES)), range(1), quiet)
+    records = run_all(bench, every_row(tables(PLAN, SIZES, ablate=True)), range(1), quiet)
 
-    assert len(records) == 2 + 9 + 5
+    # Baselines; supervised and unsupervised rows, this project's among them; its ablations.
+    assert len(records) == 2 + 10 + 5 + len(ABLATIONS)
     for found in records:
         percents = (found.accuracy, found.validation, found.verification, found.ssim)
         assert all(0 <= percent <= 100 + 1e-9 for percent in percents), found

@@ -1,0 +1,135 @@
+"""A corrector is taken when it is better by more than chance where nothing was fitted, and not otherwise."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.trainer.tiny_case import reserved_loss, shifted, source, tiny_task
+from trainer.choice import Choice
+from trainer.corrector import Corrector
+from trainer.stages.filter import Filter
+from trainer.task import Task
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def task(tiny) -> Task:
+    return tiny_task(tiny, shifted(200, 5))
+
+
+def scaled(gain: float, offset: float, task: Task) -> Corrector:
+    stage = Filter(task.frame)
+    stage.scale(torch.tensor([gain]), torch.tensor([offset]))
+    return Corrector([stage])
+
+
+def exact(task: Task) -> Corrector:
+    """What undoes `shifted`."""
+    return scaled(2.0, -0.6, task)
+
+
+def halfway(task: Task) -> Corrector:
+    return scaled(1.5, -0.3, task)
+
+
+def choice(task: Task, errors: float = 2.0) -> Choice:
+    return Choice(task, errors=errors, resamples=50)
+
+
+def loss_of(task: Task, corrector: Corrector) -> float:
+    return reserved_loss(task, corrector, task.select.numpy())
+
+
+def test_it_begins_with_no_correction(task: Task) -> None:
+    assert choice(task).best.names() == ()
+
+
+def test_what_is_better_for_sure_is_taken_and_the_worse_after_it_is_not(task: Task) -> None:
+    found, candidates = choice(task), [halfway(task), exact(task), halfway(task), Corrector()]
+
+    taken = [found.consider(candidate) for candidate in candidates]
+
+    assert taken == [True, True, False, False]
+    assert found.best is candidates[1]
+
+
+@pytest.mark.parametrize("errors", [0.0, 2.0])
+def test_the_same_again_is_no_better(task: Task, errors: float) -> None:
+    found = choice(task, errors)
+
+    assert not found.consider(Corrector())
+    assert found.consider(exact(task))
+    assert not found.consider(exact(task))
+
+
+def test_better_by_how_much_is_counted_in_standard_errors_of_paired_samples(task: Task) -> None:
+    # Resampled here image by image, through the frozen model itself.
+    draw, select = np.random.default_rng(3), task.select.numpy()
+    rows = [draw.integers(0, len(select), len(select)) for _ in range(200)]
+    gains = [
+        reserved_loss(task, Corrector(), select[row]) - reserved_loss(task, halfway(task), select[row]) for row in rows
+    ]
+    errors = (loss_of(task, Corrector()) - loss_of(task, halfway(task))) / np.std(gains)
+
+    # 50 samples know a deviation to a tenth, 200 to a twentieth.
+    assert choice(task, 0.6 * errors).consider(halfway(task))
+    assert not choice(task, 1.6 * errors).consider(halfway(task))
+
+
+def test_a_negative_number_of_errors_takes_what_is_worse(task: Task) -> None:
+    found, worse = choice(task, -1e6), scaled(0.5, 0.0, task)
+
+    assert loss_of(task, worse) > loss_of(task, Corrector())
+    assert found.consider(worse)
+    assert found.best is worse
+
+
+def test_a_candidate_whose_loss_is_no_number_is_never_taken(task: Task) -> None:
+    for errors in (2.0, -1e6):
+        found = choice(task, errors)
+
+        assert not found.consider(scaled(1.0, float("nan"), task))
+        assert found.best.names() == ()
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_the_closest_has_the_lowest_loss_wherever_it_stands_and_whatever_stands_beside_it(
+    task: Task, place: int
+) -> None:
+    candidates = [scaled(1.0, float("nan"), task), halfway(task)]
+    candidates.insert(place, exact(task))
+
+    assert choice(task).closest(candidates) is candidates[place]
+
+
+def test_of_equals_the_first_is_the_closest(task: Task) -> None:
+    first, second = exact(task), exact(task)
+
+    assert choice(task).closest([first, second]) is first
+
+
+def test_it_is_done_when_the_best_is_as_close_as_a_clean_batch(tiny, task: Task) -> None:
+    found = choice(task)
+
+    assert not found.is_done
+    found.consider(halfway(task))
+    assert not found.is_done
+    found.consider(exact(task))
+    assert found.is_done
+    assert choice(tiny_task(tiny, source(200, 6))).is_done
+
+
+def test_without_a_clean_batchs_loss_it_is_never_done(tiny) -> None:
+    task = tiny_task(tiny, source(200, 6))
+
+    assert not choice(replace(task, fingerprint=replace(task.fingerprint, reference=None))).is_done

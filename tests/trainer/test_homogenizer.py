@@ -1,0 +1,149 @@
+"""The recipe of the default preset: which families win where, and when the residual network's rounds end."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from service.contract.job import Progress
+from tests.trainer.tiny_case import reserved_loss, shifted, source, tiny_task
+from trainer.corrector import Corrector
+from trainer.methods.homogenizer import FAMILIES, Config, fit
+from trainer.studies.homogenization.distortion import Distortion
+from trainer.task import Task
+
+STEPS = Config(
+    warp_steps=5,
+    filter_steps=5,
+    tone_steps=5,
+    race_steps=5,
+    both_steps=10,
+    deconvolution_steps=20,
+    racers=2,
+    residual_steps=5,
+    residual_rounds=4,
+    patience=2,
+    resamples=30,
+)
+EVERY_STEPS = 5
+"""Progress is told so often; all steps above are multiples."""
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def make_task(tiny) -> Callable[..., Task]:
+    return partial(tiny_task, tiny)
+
+
+def distorted(count: int, seed: int, *, draw: int, kappa: float = 0.3) -> np.ndarray:
+    """Source images under a fixed pattern, behind fixed filters."""
+    return Distortion.draw((1, 8, 8), kappa, draw)(torch.from_numpy(source(count, seed))).numpy()
+
+
+def labels_told(task: Task, config: Config) -> tuple[list[str], Corrector]:
+    """What was fitted, a word for every EVERY_STEPS steps."""
+    told: list[Progress] = []
+    corrector = fit(replace(task, report=told.append), config)
+    return [progress.step.removeprefix("fit ") for progress in told], corrector
+
+
+@pytest.mark.parametrize("draw", range(3))
+def test_a_pattern_behind_a_filter_is_deconvolved(make_task: Callable[..., Task], draw: int) -> None:
+    task, held_out = make_task(distorted(160, 5, draw=draw)), distorted(300, 6, draw=draw)
+
+    corrector = fit(task, STEPS)
+
+    assert "deconvolution" in corrector.names()
+    assert reserved_loss(task, corrector, held_out) < 0.02 * reserved_loss(task, Corrector(), held_out)
+    with torch.no_grad():
+        images = corrector(torch.from_numpy(held_out)).numpy()
+    # Means of 128 images of the fit, 300 held out and 300 of the source differ by 0.05 and more; 64 pixels have them.
+    assert np.abs(images.mean(axis=0) - 0.5).max() < 0.2 < np.abs(held_out.mean(axis=0) - 0.5).max()
+
+
+def test_without_a_deconvolution_the_same_images_stay_further_away(make_task: Callable[..., Task]) -> None:
+    task, held_out = make_task(distorted(160, 5, draw=0)), distorted(300, 6, draw=0)
+
+    with_it, without = fit(task, STEPS), fit(task, replace(STEPS, racers=0))
+
+    assert "deconvolution" not in without.names()
+    assert reserved_loss(task, with_it, held_out) < 0.5 * reserved_loss(task, without, held_out)
+
+
+@pytest.mark.parametrize("missing", ["cross-spectrum", "pixel statistics"])
+def test_an_older_fingerprint_does_without_a_deconvolution(make_task: Callable[..., Task], missing: str) -> None:
+    task = make_task(distorted(160, 5, draw=0))
+    pixels = task.fingerprint.pixels
+    assert pixels is not None
+    known = replace(pixels, image_mean=None, cross_spectrum=None) if missing == "cross-spectrum" else None
+
+    told, corrector = labels_told(replace(task, fingerprint=replace(task.fingerprint, pixels=known)), STEPS)
+
+    assert "deconvolution" not in {*told, *corrector.names()}
+    assert reserved_loss(task, corrector, distorted(300, 6, draw=0)) < reserved_loss(
+        task, Corrector(), distorted(300, 6, draw=0)
+    )
+
+
+def test_families_are_fitted_smallest_first_and_the_residual_network_last(make_task: Callable[..., Task]) -> None:
+    task = make_task(shifted(160, 5))
+    endless = replace(task, fingerprint=replace(task.fingerprint, reference=None))
+
+    told, _ = labels_told(endless, STEPS)
+
+    assert list(dict.fromkeys(told)) == [*FAMILIES, "residual", "fitted"]
+
+
+def test_what_looks_clean_is_not_fitted(make_task: Callable[..., Task]) -> None:
+    told, corrector = labels_told(make_task(source(160, 5)), STEPS)
+
+    assert (told, corrector.names()) == (["fitted"], ())
+
+
+@pytest.mark.parametrize(
+    ("errors", "patience", "rounds", "expected"),
+    [
+        (1e6, 2, 4, 2),  # Nothing is that much better.
+        (1e6, 1, 4, 1),
+        (1e6, 9, 4, 4),
+        (-1e6, 2, 4, 4),  # Everything is better than that much worse.
+        (1e6, 2, 0, 0),
+    ],
+)
+def test_residual_rounds_end_after_as_many_in_vain_as_it_has_patience(
+    make_task: Callable[..., Task], errors: float, patience: int, rounds: int, expected: int
+) -> None:
+    task = make_task(shifted(160, 5))
+    endless = replace(task, fingerprint=replace(task.fingerprint, reference=None))
+    changed: dict[str, Any] = {"errors": errors, "patience": patience, "residual_rounds": rounds}
+
+    told, corrector = labels_told(endless, replace(STEPS, **changed))
+
+    assert told.count("residual") * EVERY_STEPS == expected * STEPS.residual_steps
+    assert ("residual" in corrector.names()) == (errors < 0)
+
+
+def test_what_was_chosen_before_the_rounds_is_left_as_it_was(make_task: Callable[..., Task]) -> None:
+    task = make_task(distorted(160, 5, draw=1))
+    endless = replace(task, fingerprint=replace(task.fingerprint, reference=None))
+
+    # Steps this large lead away: every round is in vain, and the rounds go on from a copy.
+    (_, without), (told, in_vain) = (
+        labels_told(endless, replace(STEPS, residual_rounds=rounds, residual_rate=1.0)) for rounds in (0, 4)
+    )
+
+    assert "residual" in told
+    assert without.names() == in_vain.names() != ()
+    for first, second in zip(without.parameters(), in_vain.parameters(), strict=True):
+        torch.testing.assert_close(first, second, rtol=0, atol=0)
