@@ -76,11 +76,13 @@ def test_one_file_of_the_service_knows_onnxruntime() -> None:
 
 @pytest.mark.parametrize("word", ["pickle.load", "torch.load", "eval(", "joblib", "yaml.load"])
 def test_nothing_is_unpickled_or_evaluated(word) -> None:
+    # With weights_only torch reads tensors and plain values, and refuses whatever could run.
     users = [
         str(file)
         for package in ("service", "trainer", "foreoptic")
         for file in (ROOT / package).rglob("*.py")
-        if any(line.strip().startswith(word) or f" {word}" in line for line in file.read_text().splitlines())
+        for line in file.read_text().splitlines()
+        if (line.strip().startswith(word) or f" {word}" in line) and "weights_only=True" not in line
     ]
 
     assert [] == users

@@ -30,9 +30,14 @@ class Choice:
         self._errors, self._resamples = errors, resamples
         self._source = {name: task.fingerprint.moments()[name] for name in task.reserved_taps}
         reference = task.fingerprint.reference
-        self._clean = reference.at(len(task.select), reserved=True)[0] if reference else 0.0
+        self._clean, self._high = reference.at(len(task.select), reserved=True) if reference else (0.0, 0.0)
         self.best = Corrector()
         self._moments = self._measure(self.best)
+
+    @property
+    def looks_clean(self) -> bool:
+        """Whether the best is as close to the source as 95 % of clean batches of this size are."""
+        return self._loss(self._moments) <= self._high
 
     @property
     def is_done(self) -> bool:

@@ -47,6 +47,7 @@ class Config:
             fit; of the residual network, of each round.
         race_steps: steps of constant size in front of `both_steps` and of `deconvolution_steps`, for each start.
         racers: closed-form starts of a deconvolution that race; 0 for no deconvolution.
+        beyond: a family whose closest start has that many times the loss of the best so far is not fitted.
         hopeless: a start whose loss is that many times the closest's is not tried.
         residual_rounds: the most rounds of the residual network.
         patience: of these, how many in a row may be worth nothing.
@@ -69,10 +70,11 @@ class Config:
     both_steps: int = 45
     deconvolution_steps: int = 80
     racers: int = 4
+    beyond: float = 30.0
     hopeless: float = 3.0
     residual_steps: int = 40
-    residual_rounds: int = 8
-    patience: int = 3
+    residual_rounds: int = 6
+    patience: int = 2
     warp_rate: float = 0.02
     filter_rate: float = 0.015
     tone_rate: float = 0.02
@@ -113,10 +115,10 @@ def _search(task: Task, config: Config) -> Corrector:
         criterion_weight=config.criterion_weight,
     )
     search = _Search(config, descent, Choice(task, errors=config.errors, resamples=config.resamples))
-    if not search.choice.is_done:
+    if not search.choice.looks_clean:
         _fit_families(search)
-    if not search.choice.is_done:
-        _complete(search)
+        if not search.choice.is_done:
+            _complete(search)
     task.report(Progress(share=1.0, step="fitted"))
     return search.choice.best
 
@@ -151,10 +153,13 @@ def _fit_families(search: _Search) -> None:
     """Every family of one stage, the one with the most promising start first, then warp and filter together."""
     starts = {name: _starts(search, name) for name in (Warp.name, Filter.name, Tone.name, Deconvolution.name)}
     for name in sorted((name for name in starts if starts[name]), key=lambda name: starts[name][0].loss):
-        search.take(name, _fit_single(search, name, starts[name]))
+        (best,) = search.descent.ranked([search.choice.best], search.config.probe)
+        if starts[name][0].loss <= search.config.beyond * best.loss:
+            search.take(name, _fit_single(search, name, starts[name]))
         if search.choice.is_done:
             return
-    search.take("warp+filter", _fit_both(search))
+    if Warp.name in search.found and Filter.name in search.found:
+        search.take("warp+filter", _fit_both(search))
 
 
 def _starts(search: _Search, name: str) -> list[Ranked]:
@@ -205,8 +210,8 @@ def _complete(search: _Search) -> None:
     config, choice = search.config, search.choice
     rates = {name: rate * config.settled_share for name, rate in search.rates.items()}
     rates[Residual.name] = config.residual_rate
-    closest = choice.closest(list(search.found.values()))
-    corrector = Corrector([*deepcopy(closest.stages), Residual(search.descent.task.frame)])
+    closest = choice.closest([choice.best, *search.found.values()])
+    corrector = Corrector([*closest.stages, Residual(search.descent.task.frame)])
     in_vain = 0
     for _ in range(config.residual_rounds):
         corrector = search.descent.run(deepcopy(corrector), config.residual_steps, rates, "residual")
