@@ -238,9 +238,9 @@ def test_a_clean_batch_is_held_with_nothing_to_correct(tmp_path: Path, tiny: Bun
 
 
 def test_a_rejected_candidate_leaves_no_staged_folder(tmp_path: Path, tiny: Bundle[ModelManifest]) -> None:
-    # The part that judges is shifted the other way: what helps the others harms it.
+    # The part that judges has more contrast than the source, the others less: what helps them harms it.
     images, judge = shifted(), split(COUNT, 0).judge
-    images[judge] = source()[judge] ** 3
+    images[judge] = 1.5 * source()[judge] - 0.25
     folder = make_job(tmp_path / "job", tiny, images)
     (folder / STAGED).mkdir()
     (folder / STAGED / "manifest.json").write_bytes(b"of an earlier attempt")
