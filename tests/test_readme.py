@@ -79,8 +79,8 @@ def test_the_demo_prints_the_lines_that_the_first_screen_shows(capsys) -> None:
         "trained_on_target": percent("trained on the target, with labels", shown),
         "verdict": "promote",
         "version": 1,
-        "stages": ["warp", "filter"],
-        "reason": re.search(r"\(warp \+ filter\): (.*)", shown).group(1),
+        "stages": re.search(r"version 1 \((.*?)\)", shown).group(1).split(" + "),
+        "reason": re.search(r"version 1 \(.*?\): (.*)", shown).group(1),
         "frozen_sha256_before": re.search(r"before  ([0-9a-f]{64})", shown).group(1),
         "frozen_sha256_after": re.search(r"after   ([0-9a-f]{64})", shown).group(1),
     }
