@@ -1,6 +1,5 @@
 """A corrector is taken when it is better by more than chance where nothing was fitted, and not otherwise."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -13,13 +12,7 @@ from trainer.corrector import Corrector
 from trainer.stages.filter import Filter
 from trainer.task import Task
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

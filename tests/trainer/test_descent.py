@@ -24,12 +24,7 @@ from trainer.task import Task
 RATES = {"filter": 0.01, "warp": 0.01, "residual": 0.005}
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

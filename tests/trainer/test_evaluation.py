@@ -1,13 +1,12 @@
 """Accuracy is counted on images that no fit sees, by the frozen model in onnxruntime."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
-import torch
 from PIL import Image
 
 from service.contract.bundle import Bundle
@@ -20,13 +19,7 @@ from trainer.evaluation import Classifier, Trial, load_target, trials
 SPEC = InputSpec(name="image", shape=(1, 8, 8))
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """As in test_methods: small steps, and a machine shared with others."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def numbered(count: int, start: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -21,12 +21,7 @@ SHORT = Paper(epochs=15, batch=32)
 LONG = Paper(epochs=80, batch=64, settled=True)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def loss_of(task, corrector) -> float:

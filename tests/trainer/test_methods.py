@@ -1,6 +1,6 @@
 """What every method must keep to, whoever writes it: see the docstring of `trainer.methods`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, fields, is_dataclass, replace
 from functools import partial
 from types import ModuleType
@@ -38,13 +38,7 @@ SHORT: dict[str, dict[str, Any]] = {"homogenizer": STEPS}
 every_method = pytest.mark.parametrize("name", known_methods())
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Steps of microseconds: two threads that wait for each other on a busy machine take a hundred times as long."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """A study small enough for seconds: the tiny model as frozen model and verifier, random pictures, few of them."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from trainer.studies.homogenization.nets import Net
 from trainer.studies.homogenization.protocol import Plan, Sizes, load_material
@@ -16,11 +14,8 @@ SIZES = Sizes(source=60, pool=40, fitted=32, validation=30, epochs=1)
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def small_steps(one_thread: None) -> None:
+    """Every fit here is a small one."""
 
 
 @pytest.fixture
