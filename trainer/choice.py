@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from math import inf, isfinite
 
 import numpy as np
+import torch
 
 from service.contract.distances import statistics_loss
 from service.contract.statistics import TapMoments, pool, take
 from trainer.corrector import Corrector
 from trainer.measure import tap_moments
 from trainer.task import Task
+
+WORTH = 0.1
+"""Share of the loss that another round of the same steps must have taken off."""
 
 
 class Choice:
@@ -29,8 +33,10 @@ class Choice:
         self._task = task
         self._errors, self._resamples = errors, resamples
         self._source = {name: task.fingerprint.moments()[name] for name in task.reserved_taps}
+        self._seen = torch.cat([task.fit, task.select])
         reference = task.fingerprint.reference
-        self._clean, self._high = reference.at(len(task.select), reserved=True) if reference else (0.0, 0.0)
+        self._high = reference.at(len(task.select), reserved=True)[1] if reference else 0.0
+        self._clean = reference.at(len(self._seen), reserved=True)[0] if reference else 0.0
         self.best = Corrector()
         self._moments = self._measure(self.best)
 
@@ -41,8 +47,11 @@ class Choice:
 
     @property
     def is_done(self) -> bool:
-        """Whether the best is as close to the source as an average clean batch of this size."""
-        return self._loss(self._moments) <= self._clean
+        """Whether all images, the fitted ones too, are as close to the source as an average clean batch of that size.
+
+        The select part alone would say so early: of few images an average clean batch lies far off.
+        """
+        return self._loss(self._measure(self.best, self._seen)) <= self._clean
 
     def closest(self, candidates: Sequence[Corrector]) -> Corrector:
         """The candidate with the lowest loss, one that is no number counting as infinite; the first of equals."""
@@ -58,8 +67,20 @@ class Choice:
             self.best, self._moments = candidate, moments
         return is_better
 
-    def _measure(self, corrector: Corrector) -> TapMoments:
-        return tap_moments(self._task.frozen, corrector, self._task.select, self._task.reserved_taps)
+    def go_on(self, further: Corrector) -> bool:
+        """Take the best as it is after more steps if that is closer; whether more are worth trying, WORTH closer.
+
+        On all images, the fitted ones too: few cannot tell how far a fit has converged. For the same stages alone:
+        larger ones would fit the sample.
+        """
+        before, after = (self._loss(self._measure(corrector, self._seen)) for corrector in (self.best, further))
+        if after < before:
+            self.best, self._moments = further, self._measure(further)
+        return after < (1 - WORTH) * before
+
+    def _measure(self, corrector: Corrector, images: torch.Tensor | None = None) -> TapMoments:
+        images = self._task.select if images is None else images
+        return tap_moments(self._task.frozen, corrector, images, self._task.reserved_taps)
 
     def _loss(self, moments: TapMoments) -> float:
         return statistics_loss(pool(moments), self._source, self._task.reserved_taps)

@@ -51,6 +51,7 @@ class Descent:
         source = {name: task.fingerprint.moments()[name] for name in task.fitted_taps}
         self._statistics = MomentLoss(source) if scale_free else NormLoss(source)
         self._draw = torch.Generator().manual_seed(task.seed)
+        self._waiting = torch.arange(0)
         self._all_steps, self._steps_done = steps, 0
 
     def run(
@@ -68,7 +69,7 @@ class Descent:
         optimiser = torch.optim.Adam(groups, betas=(0.9, 0.95))
         schedule = CosineAnnealingLR(optimiser, steps) if decay else None
         for _ in range(steps):
-            rows = torch.randperm(len(self.task.fit), generator=self._draw)[: batch or self._batch]
+            rows = self._next_rows(batch or self._batch)
             loss = self._loss(corrector, rows)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -88,6 +89,13 @@ class Descent:
             for candidate, loss in zip(candidates, losses, strict=True)
         ]
         return sorted(ranked, key=lambda entry: entry.loss)
+
+    def _next_rows(self, count: int) -> torch.Tensor:
+        """The next images of a random order, a new order where too few are left: all have nearly as many turns."""
+        if len(self._waiting) < count:
+            self._waiting = torch.randperm(len(self.task.fit), generator=self._draw)
+        rows, self._waiting = self._waiting[:count], self._waiting[count:]
+        return rows
 
     def _loss(self, corrector: Corrector, rows: torch.Tensor) -> torch.Tensor:
         images = corrector(self.task.fit[rows])

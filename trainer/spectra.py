@@ -8,6 +8,8 @@ two-dimensional Fourier transform of an image less its mean image, the cross-spe
 so that the mean of S over all frequencies is the covariance of the channels.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,8 @@ from service.contract.statistics import Complex, Floats
 TILE = 32
 FLOOR = 1e-3
 """Power added at every frequency, as a share of the mean, before a square root is divided by: it bounds the gain."""
+TURN_FLOOR = 1e-6
+"""The same share where power is only moved from one colour to another, behind a filter that is bounded already."""
 LEAST_FLOOR = 1e-12
 """The same where there is no power at all: images that never change."""
 
@@ -48,12 +52,23 @@ def transport(source: Complex, target: Complex) -> Floats:
 
     Source: Dowson & Landau (1982), "The Frechet distance between multivariate normal distributions".
     """
-    s, t = (np.moveaxis(spectrum, (0, 1), (2, 3)) for spectrum in (source, target))
-    floor = max(FLOOR * float(np.trace(t, axis1=2, axis2=3).real.mean()) / t.shape[2], LEAST_FLOOR)
+    s, t = _by_frequency(source), _by_frequency(target)
+    floor = _floor(t)
     half, back = (_power(t, exponent, floor) for exponent in (0.5, -0.5))
-    gain = np.moveaxis(back @ _power(half @ s @ half, 0.5, 0.0) @ back, (2, 3), (0, 1))
-    kernel = np.fft.fft2(gain).real / (gain.shape[2] * gain.shape[3])
-    return np.asarray(np.fft.fftshift(kernel, axes=(2, 3)))
+    return _kernel(back @ _power(half @ s @ half, 0.5, 0.0) @ back)
+
+
+def turned(kernel: Floats, source: Complex, turns: Sequence[NDArray[np.floating]]) -> list[Floats]:
+    """Filters behind which images have the cross-spectrum `source` too, where they have it behind `kernel`.
+
+    At each frequency S^1/2 E Q E^T S^-1/2 K for every orthogonal Q of `turns`, (C, C); the columns of E are the
+    principal axes of the colours. Second moments cannot tell how these were turned into one another: that is left to
+    whoever looks at more than them.
+    """
+    s, gain = _by_frequency(source), _by_frequency(_response(kernel))
+    half, back = (_power(s, exponent, _floor(s, TURN_FLOOR)) for exponent in (0.5, -0.5))
+    _, axes = np.linalg.eigh(s.real.mean(axis=(0, 1)))
+    return [_kernel(half @ (axes @ turn @ axes.T) @ back @ gain) for turn in turns]
 
 
 def patch_covariance(spectrum: Complex, size: int) -> Floats:
@@ -73,6 +88,30 @@ def whitening(covariance: Floats) -> Floats:
     values, vectors = np.linalg.eigh(covariance)
     raised = np.maximum(values, 0.0) + max(FLOOR * float(values.max()), LEAST_FLOOR)
     return np.asarray((vectors / np.sqrt(raised)) @ vectors.T)
+
+
+def _by_frequency(spectrum: Complex) -> Complex:
+    """Matrices (h, w, C, C) from (C, C, h, w)."""
+    return np.moveaxis(spectrum, (0, 1), (2, 3))
+
+
+def _floor(matrices: Complex, share: float = FLOOR) -> float:
+    """That share of the mean power of matrices (h, w, C, C)."""
+    power = float(np.trace(matrices, axis1=2, axis2=3).real.mean()) / matrices.shape[2]
+    return max(share * power, LEAST_FLOOR)
+
+
+def _kernel(gain: Complex) -> Floats:
+    """The kernel (C, C, h, w) with this response (h, w, C, C) as a correlation; o = 0 in the middle."""
+    h, w, *_ = gain.shape
+    kernel = np.fft.fft2(np.moveaxis(gain, (2, 3), (0, 1))).real / (h * w)
+    return np.asarray(np.fft.fftshift(kernel, axes=(2, 3)))
+
+
+def _response(kernel: Floats) -> Complex:
+    """(C, C, h, w), the inverse of `_kernel` but for the order of the axes."""
+    h, w = kernel.shape[2:]
+    return np.asarray(np.fft.ifft2(np.fft.ifftshift(kernel, axes=(2, 3))) * (h * w))
 
 
 def _power(matrices: Complex, exponent: float, floor: float) -> Complex:

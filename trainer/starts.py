@@ -1,11 +1,13 @@
 """Where fits begin: closed forms and grids, each a list of stages that are compared on a few images."""
 
+from itertools import permutations, product
+
 import numpy as np
 import torch
 
-from service.contract.statistics import Floats
+from service.contract.statistics import Complex, Floats
 from trainer.fingerprinting import FEWEST_IN_MEAN
-from trainer.spectra import cross_spectrum, patch_covariance, transport, whitening
+from trainer.spectra import cross_spectrum, patch_covariance, transport, turned, whitening
 from trainer.stages.deconvolution import Deconvolution, kernel_size
 from trainer.stages.filter import Filter
 from trainer.stages.tone import KNOTS, Tone
@@ -18,9 +20,11 @@ SCALES = (0.65, 0.8, 1.0, 1.25, 1.55)
 TAILS = (0.005, 0.995)
 """Between these quantiles of a channel's values lie the knots of its curve."""
 
-SIGNS = (1, -1)
 SHIFTS = (-1, 0, 1)
-"""A filter's phase at its start: upright or inverted, moved by so many pixels in either direction."""
+"""A deconvolution's phase at its start: moved by so many pixels in either direction, upright or inverted."""
+
+MOST_TURNED = 3
+"""Of images with at most so many channels, all orders and signs of the principal colours are tried too."""
 
 
 def stretched_warps(task: Task) -> list[Warp]:
@@ -40,7 +44,7 @@ def matching_filters(task: Task) -> list[Filter]:
     wanted = torch.from_numpy(np.sqrt(np.diag(pixels.cov))).float(), torch.from_numpy(pixels.mean).float()
     spread, mean = torch.std_mean(task.fit, dim=(0, 2, 3))
     gain = wanted[0] / spread.clamp_min(1e-6)
-    for sign in SIGNS:
+    for sign in (1, -1):
         filter_ = Filter(task.frame)
         filter_.scale(sign * gain, wanted[1] - sign * gain * mean)
         filters.append(filter_)
@@ -68,10 +72,11 @@ def deconvolutions(task: Task, *, closed_form: bool = True, pattern: bool = True
     """Deconvolutions that give the mean image and the power at every spatial frequency of the source, in many phases.
 
     None where the fingerprint has no cross-spectrum. The mean of few images is no image, as in a fingerprint: it would
-    show them to whoever has the corrector, and its noise would lie on every image.
+    show them to whoever has the corrector, and its noise would lie on every image. Where the means are images they
+    say all that is known of a pattern: one fitted beside them only follows the sample's noise.
 
     Args:
-        closed_form: False for the identity alone.
+        closed_form: False for the identity alone, with a bias that is fitted.
         pattern: whether mean and bias are images; else they are numbers, one for each channel.
     """
     pixels = task.fingerprint.pixels
@@ -86,20 +91,30 @@ def deconvolutions(task: Task, *, closed_form: bool = True, pattern: bool = True
     mean = images.mean(axis=0, dtype=np.float64)
     mean = mean if wanted.shape == mean.shape else mean.mean(axis=(1, 2), keepdims=True)
     spectrum = cross_spectrum(images, mean)
-    kernel = transport(pixels.cross_spectrum, spectrum)
     size = kernel_size(*task.frame.shape[1:])
     basis = whitening(patch_covariance(spectrum, size))
     stages = []
-    for phase in [(sign, down, right) for sign in SIGNS for down in SHIFTS for right in SHIFTS]:
-        stage = Deconvolution(task.frame, pattern=pattern)
-        stage.begin(mean=mean, wanted=wanted, kernel=_phased(kernel, size, *phase), whitening=basis)
+    for kernel in _phases(transport(pixels.cross_spectrum, spectrum), pixels.cross_spectrum, size):
+        stage = Deconvolution(task.frame, pattern=False)
+        stage.begin(mean=mean, wanted=wanted, kernel=kernel, whitening=basis)
         stages.append(stage)
     return stages
 
 
-def _phased(kernel: Floats, size: int, sign: int, down: int, right: int) -> Floats:
-    """The middle (C, C, size, size) of a kernel that is moved and, for a sign of -1, inverted."""
+def _phases(kernel: Floats, source: Complex, size: int) -> list[Floats]:
+    """All (C, C, size, size) that the powers leave open: moved and inverted, or with the principal colours turned."""
+    moved = [
+        sign * np.roll(kernel, (down, right), axis=(2, 3)) for sign in (1, -1) for down in SHIFTS for right in SHIFTS
+    ]
+    turns = [turn for turn in _signed_orders(len(kernel)) if not np.array_equal(turn, turn[0, 0] * np.eye(len(turn)))]
     middle = [side // 2 for side in kernel.shape[2:]]
-    rolled = np.roll(kernel, (down, right), axis=(2, 3))
     rows, columns = (slice(at - size // 2, at + size // 2 + 1) for at in middle)
-    return np.asarray(sign * rolled[:, :, rows, columns])
+    return [phase[:, :, rows, columns] for phase in [*moved, *turned(kernel, source, turns)]]
+
+
+def _signed_orders(channels: int) -> list[Floats]:
+    """Every matrix (C, C) that puts the axes in another order and inverts some; none of more than MOST_TURNED."""
+    if channels > MOST_TURNED:
+        return []
+    orders, signs = permutations(range(channels)), list(product((1.0, -1.0), repeat=channels))
+    return [np.eye(channels)[list(order)] * sign for order in orders for sign in np.array(signs)]

@@ -126,3 +126,34 @@ def test_without_a_clean_batchs_loss_it_is_never_done(tiny) -> None:
     task = tiny_task(tiny, source(200, 6))
 
     assert not choice(replace(task, fingerprint=replace(task.fingerprint, reference=None))).is_done
+
+
+@pytest.mark.parametrize(
+    ("gains", "taken", "worth"),
+    [
+        ((1.5, 1.99), True, True),
+        ((1.5, 1.501), True, False),  # Closer, by less than a tenth of the way.
+        ((1.5, 1.2), False, False),
+        ((1.5, 1.5), False, False),
+    ],
+)
+def test_more_steps_are_kept_if_closer_and_gone_on_with_if_closer_by_a_tenth(
+    task: Task, gains: tuple[float, float], *, taken: bool, worth: bool
+) -> None:
+    found = choice(task)
+    first, further = (scaled(gain, 0.5 - 0.55 * gain, task) for gain in gains)
+    assert found.consider(first)
+
+    assert found.go_on(further) == worth
+
+    assert found.best is (further if taken else first)
+
+
+def test_more_steps_are_judged_on_the_fitted_images_too(task: Task) -> None:
+    # The select part alone would prefer what leaves it dark; there are more of the others.
+    task = replace(task, select=task.select * 0.5)
+    found = choice(task)
+
+    assert found.consider(scaled(3.0, -0.6, task))
+    assert found.go_on(exact(task))
+    assert not found.consider(scaled(2.0, -0.6, task))

@@ -182,3 +182,17 @@ def test_the_criterion_lowers_the_cross_entropy_with_the_labels(task: Task, seed
 
     assert found[1.0] < found[0.0]
     assert found[1.0] < criterion_of(known, Corrector())
+
+
+@pytest.mark.parametrize("batch", [10, 30, 80])
+def test_every_image_has_its_turn_before_one_has_its_next(task: Task, batch: int) -> None:
+    whole = len(task.fit) // batch
+    corrector, seen = scaled(task, 1.0, 0.0), []
+    corrector.register_forward_pre_hook(lambda _, images: seen.extend(images[0].flatten(1).sum(1).tolist()))
+
+    Descent(task, batch=batch, steps=1).run(corrector, 2 * whole, RATES, "fit")
+
+    turns = seen[: whole * batch], seen[whole * batch :]
+    assert whole >= 1
+    assert [len(set(turn)) for turn in turns] == [whole * batch] * 2
+    assert turns[0] != turns[1]

@@ -23,6 +23,8 @@ STEPS = Config(
     race_steps=5,
     both_steps=10,
     deconvolution_steps=20,
+    deconvolution_rounds=1,
+    beyond=30.0,
     racers=2,
     residual_steps=5,
     residual_rounds=4,
@@ -146,6 +148,23 @@ def test_residual_rounds_end_after_as_many_in_vain_as_it_has_patience(
 
     assert told.count("residual") * EVERY_STEPS == expected * STEPS.residual_steps
     assert ("residual" in corrector.names()) == (errors < 0)
+
+
+def test_where_a_deconvolution_is_the_closest_it_goes_on_before_a_residual_network(
+    make_task: Callable[..., Task],
+) -> None:
+    task = make_task(distorted(160, 5, draw=1))
+    endless = replace(task, fingerprint=replace(task.fingerprint, reference=None))
+    once, more = (
+        labels_told(endless, replace(STEPS, deconvolution_rounds=rounds, residual_rounds=0)) for rounds in (1, 3)
+    )
+
+    further = more[0].count("deconvolution") - once[0].count("deconvolution")
+
+    assert further * EVERY_STEPS in (STEPS.deconvolution_steps, 2 * STEPS.deconvolution_steps)
+    assert more[1].names() == ("deconvolution",)
+    seen = torch.cat([task.fit, task.select]).numpy()
+    assert reserved_loss(task, more[1], seen) <= reserved_loss(task, once[1], seen)
 
 
 def test_what_was_chosen_before_the_rounds_is_left_as_it_was(make_task: Callable[..., Task]) -> None:

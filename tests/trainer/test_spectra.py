@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import correlate
 
-from trainer.spectra import FLOOR, TILE, cross_spectrum, patch_covariance, tile_shape, transport, whitening
+from trainer.spectra import FLOOR, TILE, cross_spectrum, patch_covariance, tile_shape, transport, turned, whitening
 
 SHAPES = {"grey": (1, 8, 6), "grey, odd": (1, 7, 9), "colour": (3, 6, 8), "colour, odd": (3, 9, 5)}
 EXACT = {"rtol": 0, "atol": 1e-9}
@@ -189,6 +189,53 @@ def test_images_behind_the_kernel_have_the_wanted_spectrum(shape: tuple[int, int
     if shape[0] > 1:
         turned = about_zero(mixed(target, kernel.swapaxes(0, 1)))
         assert np.abs(turned - after).max() > 0.1 * np.abs(source).max(), "channels must not be interchangeable"
+
+
+# Turns.
+
+
+@every_shape
+def test_every_turn_leaves_the_power_as_it_is(shape: tuple[int, int, int]) -> None:
+    source, target = about_zero(textured(shape, 21)), about_zero(textured(shape, 22))
+    kernel = transport(source, target)
+    draw = np.random.default_rng(23)
+    turns = [np.linalg.qr(draw.normal(0, 1, (shape[0],) * 2))[0] for _ in range(3)]
+
+    for found in turned(kernel, source, turns):
+        after = sandwiched(response(found), target + floor_of(target))
+        # Where a colour has hardly more power than the floor, a turn moves less than all of it.
+        np.testing.assert_allclose(after, source, rtol=0, atol=1e-3 * np.abs(source).max())
+        assert shape[0] == 1 or np.abs(found - kernel).max() > 0.01
+
+
+@every_shape
+def test_not_to_turn_is_the_same_kernel_and_to_invert_all_its_negative(shape: tuple[int, int, int]) -> None:
+    source = about_zero(textured(shape, 24))
+    kernel = transport(source, about_zero(textured(shape, 25)))
+
+    same, negative = turned(kernel, source, [np.eye(shape[0]), -np.eye(shape[0])])
+
+    np.testing.assert_allclose(same, kernel, **EXACT)
+    np.testing.assert_allclose(negative, -kernel, **EXACT)
+
+
+def test_a_turn_is_one_of_the_principal_colours() -> None:
+    draw = np.random.default_rng(26)
+    axes = np.linalg.qr(draw.normal(0, 1, (3, 3)))[0]
+    # White in space, so that any order of the colours is told from any other by its effect on one pixel.
+    images = np.einsum("cd,ndyx->ncyx", axes * [1.0, 2.0, 3.0], draw.normal(0, 1, (4000, 3, 4, 4)))
+    source = about_zero(images)
+    impulse = np.zeros((3, 3, 4, 4))
+    impulse[range(3), range(3), 2, 2] = 1.0
+    turn = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
+
+    (found,) = turned(impulse, source, [turn])
+
+    scaled = axes * [1.0, 2.0, 3.0]
+    expected = [scaled @ (way * turn) @ np.linalg.inv(scaled) for way in (1, [[1, -1, 1], [-1, 1, 1], [1, 1, 1]])]
+    # An axis has no sign of its own, so that one of two goes to the other or to its negative.
+    errors = [np.abs(found[:, :, 2, 2] - matrix).max() for matrix in expected]
+    assert min(errors) < 0.2
 
 
 # Patches.

@@ -20,6 +20,8 @@ from trainer.task import Task
 SMALL = 1e-4
 """Float32 convolutions of at most 243 terms of order 1."""
 PHASES = list(product((1, -1), (-1, 0, 1), (-1, 0, 1)))
+TURNS = {1: 0, 3: 46}
+"""Orders and signs of the principal colours, 3! 2^3, but for upright and inverted, which the phases have already."""
 
 SHAPES = {"grey": (1, 12, 11), "colour": (3, 11, 12), "small": (1, 4, 5)}
 every_shape = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
@@ -73,7 +75,7 @@ def test_every_phase_gives_the_sources_mean_image(tiny, shape: tuple[int, int, i
 
     found = outputs(deconvolutions(task), target)
 
-    assert len(found) == len(PHASES)
+    assert len(found) == len(PHASES) + TURNS[shape[0]]
     for images_behind in found:
         np.testing.assert_allclose(images_behind.mean(axis=0), images.mean(axis=0), rtol=0, atol=SMALL)
 
@@ -87,7 +89,7 @@ def test_the_phases_are_the_picture_upright_and_inverted_moved_by_a_pixel_each_w
     # Half the contrast and another pattern: what undoes it is a gain of two, in one pixel.
     target = 0.5 * (images - mean) + noise(shape, 4, count=1)
 
-    found = outputs(deconvolutions(make_task(tiny, images, target)), target)
+    found = outputs(deconvolutions(make_task(tiny, images, target)), target)[: len(PHASES)]
 
     distances = np.empty((len(PHASES), len(found)))
     for row, (sign, down, right) in enumerate(PHASES):
@@ -117,6 +119,22 @@ def test_one_of_them_undoes_a_blur_that_mixes_channels(tiny, seed: int) -> None:
     assert min(errors) < 0.1
 
 
+@pytest.mark.parametrize("order", [(0, 2, 1), (2, 0, 1)])
+def test_one_of_them_undoes_principal_colours_in_another_order(tiny, order: tuple[int, ...]) -> None:
+    shape = (3, 16, 16)
+    draw = np.random.default_rng(8)
+    axes = np.linalg.qr(draw.normal(0, 1, (3, 3)))[0]
+    colours = np.array([1.5, 0.8, 0.3])
+    images = np.einsum("cd,ndyx->ncyx", axes * colours, draw.normal(0, 1, (400, *shape))).astype(np.float32)
+    target = np.einsum("cd,ndyx->ncyx", axes[:, order] * [1, -1, 1] @ axes.T, images).astype(np.float32)
+
+    found = outputs(deconvolutions(make_task(tiny, images, target)), target)
+
+    errors = [float(np.square(images_behind - images).mean()) for images_behind in found]
+    assert np.argmin(errors) >= len(PHASES), "no phase alone"
+    assert min(errors) < 0.02 * float(np.square(images).mean())
+
+
 def test_without_a_cross_spectrum_there_are_none(tiny) -> None:
     task = make_task(tiny, noise(SHAPES["grey"], 5), noise(SHAPES["grey"], 6))
     pixels = task.fingerprint.pixels
@@ -137,7 +155,7 @@ def test_without_a_mean_image_the_means_are_numbers_for_each_channel(tiny, shape
 
     stages = deconvolutions(make_task(tiny, images, target, mean=channels))
 
-    assert len(stages) == len(PHASES)
+    assert len(stages) == len(PHASES) + TURNS[shape[0]]
     for stage in stages:
         np.testing.assert_allclose(stage.wanted, np.broadcast_to(channels, shape), rtol=0, atol=SMALL)
         wanted = np.broadcast_to(target.mean(axis=(0, 2, 3), keepdims=True)[0], shape)

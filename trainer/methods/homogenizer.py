@@ -49,10 +49,13 @@ class Config:
         racers: closed-form starts of a deconvolution that race; 0 for no deconvolution.
         beyond: a family whose closest start has that many times the loss of the best so far is not fitted.
         hopeless: a start whose loss is that many times the closest's is not tried.
+        deconvolution_rounds: the most rounds of `deconvolution_steps`; the first before families are compared, the
+            others where a deconvolution is the closest.
         residual_rounds: the most rounds of the residual network.
-        patience: of these, how many in a row may be worth nothing.
+        patience: how many rounds in a row may be worth nothing.
         warp_rate, filter_rate, tone_rate, deconvolution_rate, residual_rate: Adam's step size for the numbers of each
             stage.
+        again_share: of that step size, for the later rounds of a deconvolution.
         settled_share: of that step size, for stages that were fitted before and go on with the residual network.
         closed_form, pattern: see `trainer.starts.deconvolutions`.
         scale_free: whether each channel's moments are compared in units of the source's; else as in the paper.
@@ -69,17 +72,19 @@ class Config:
     race_steps: int = 15
     both_steps: int = 45
     deconvolution_steps: int = 80
+    deconvolution_rounds: int = 4
     racers: int = 4
-    beyond: float = 30.0
+    beyond: float = 10.0
     hopeless: float = 3.0
-    residual_steps: int = 40
-    residual_rounds: int = 6
-    patience: int = 2
+    residual_steps: int = 60
+    residual_rounds: int = 4
+    patience: int = 1
     warp_rate: float = 0.02
     filter_rate: float = 0.015
     tone_rate: float = 0.02
     deconvolution_rate: float = 0.006
     residual_rate: float = 0.005
+    again_share: float = 0.5
     settled_share: float = 0.25
     closed_form: bool = True
     pattern: bool = True
@@ -143,10 +148,10 @@ class _Search:
             Residual.name: self.config.residual_rate,
         }
 
-    def take(self, name: str, candidates: list[Corrector]) -> None:
-        """Keep the closest as the family's, and as the best if it is better by more than chance."""
-        self.found[name] = self.choice.closest(candidates)
-        self.choice.consider(self.found[name])
+    def take(self, name: str, corrector: Corrector) -> None:
+        """Keep it as the family's, and as the best if it is better by more than chance."""
+        self.found[name] = corrector
+        self.choice.consider(corrector)
 
 
 def _fit_families(search: _Search) -> None:
@@ -159,7 +164,7 @@ def _fit_families(search: _Search) -> None:
         if search.choice.is_done:
             return
     if Warp.name in search.found and Filter.name in search.found:
-        search.take("warp+filter", _fit_both(search))
+        search.take("warp+filter", search.choice.closest(_fit_both(search)))
 
 
 def _starts(search: _Search, name: str) -> list[Ranked]:
@@ -177,8 +182,8 @@ def _starts(search: _Search, name: str) -> list[Ranked]:
     return [entry for entry in ranked if entry.loss <= config.hopeless * ranked[0].loss]
 
 
-def _fit_single(search: _Search, name: str, starts: list[Ranked]) -> list[Corrector]:
-    """Pixels leave the phase of a deconvolution open: its starts race, two go to the end. Others have one start."""
+def _fit_single(search: _Search, name: str, starts: list[Ranked]) -> Corrector:
+    """Pixels leave the phase of a deconvolution open: its starts race, one goes to the end. Others have one start."""
     descent, config = search.descent, search.config
     steps = {
         Warp.name: config.warp_steps,
@@ -190,8 +195,8 @@ def _fit_single(search: _Search, name: str, starts: list[Ranked]) -> list[Correc
     if len(racers) > 1:
         for racer in racers:
             descent.run(racer, config.race_steps, search.rates, name, decay=False, batch=config.probe)
-        racers = [entry.corrector for entry in descent.ranked(racers, config.probe)[:2]]
-    return [descent.run(racer, steps[name], search.rates, name) for racer in racers]
+        racers = [descent.ranked(racers, config.probe)[0].corrector]
+    return descent.run(racers[0], steps[name], search.rates, name)
 
 
 def _fit_both(search: _Search) -> list[Corrector]:
@@ -206,21 +211,38 @@ def _fit_both(search: _Search) -> list[Corrector]:
 
 
 def _complete(search: _Search) -> None:
-    """Fit a residual network behind the closest, round by round, until it is done or the rounds are worth nothing."""
+    """Go on with the closest, then with a residual network behind it, each for as long as a round is worth taking."""
     config, choice = search.config, search.choice
-    rates = {name: rate * config.settled_share for name, rate in search.rates.items()}
-    rates[Residual.name] = config.residual_rate
-    closest = choice.closest([choice.best, *search.found.values()])
-    corrector = Corrector([*closest.stages, Residual(search.descent.task.frame)])
-    in_vain = 0
-    for _ in range(config.residual_rounds):
-        corrector = search.descent.run(deepcopy(corrector), config.residual_steps, rates, "residual")
-        in_vain = 0 if choice.consider(corrector) else in_vain + 1
-        if choice.is_done or in_vain == config.patience:
+    if choice.best.names() == (Deconvolution.name,):
+        steps, rounds = config.deconvolution_steps, config.deconvolution_rounds - 1
+        rates = {Deconvolution.name: config.deconvolution_rate * config.again_share}
+        _run_rounds(search, choice.best, steps, rounds, rates, choice.go_on)
+    if not choice.is_done:
+        rates = {name: rate * config.settled_share for name, rate in search.rates.items()}
+        rates[Residual.name] = config.residual_rate
+        closest = choice.closest([choice.best, *search.found.values()])
+        behind = Corrector([*closest.stages, Residual(search.descent.task.frame)])
+        _run_rounds(search, behind, config.residual_steps, config.residual_rounds, rates, choice.consider)
+
+
+def _run_rounds(
+    search: _Search,
+    corrector: Corrector,
+    steps: int,
+    rounds: int,
+    rates: Mapping[str, float],
+    taken: Callable[[Corrector], bool],
+) -> None:
+    """Fit a copy on until the choice is done or rounds are worth nothing; `taken` says whether one was."""
+    in_vain, label = 0, corrector.stages[-1].name
+    for _ in range(rounds):
+        corrector = search.descent.run(deepcopy(corrector), steps, rates, label)
+        in_vain = 0 if taken(corrector) else in_vain + 1
+        if search.choice.is_done or in_vain == search.config.patience:
             break
 
 
 def _most_steps(config: Config) -> int:
     both = config.warp_steps + config.filter_steps + config.tone_steps + 2 * (config.race_steps + config.both_steps)
-    deconvolution = config.racers * config.race_steps + 2 * config.deconvolution_steps
+    deconvolution = config.racers * config.race_steps + config.deconvolution_rounds * config.deconvolution_steps
     return both + deconvolution + config.residual_rounds * config.residual_steps

@@ -205,22 +205,26 @@ def paper_task(bench: Bench, config: Paper, distorted: Source, draw: int, report
 
 
 def default_task(bench: Bench, distorted: Source, draw: int, report: Report) -> Task:
-    """What a job in the service would give: no source images, the split of a posted batch, planes; and labels."""
+    """What a job in the service would give: no source images, planes; and labels.
+
+    No gate judges here: the part of a posted batch that is kept for one is fitted too.
+    """
     manifest = bench.net.manifest
     planes = bench.net.space.to_planes(distorted.images).numpy().astype(np.float32)
     parts = split(len(planes), draw)
+    fit = np.concatenate([parts.fit, parts.judge])
     reading = bench.net.plane_reading()
     return Task(
         frozen=reading,
         fingerprint=bench.net.fingerprint,
         fitted_taps=manifest.fitted_taps(),
         reserved_taps=manifest.reserved_taps(),
-        frame=frame_of(manifest, planes[parts.fit]),
-        fit=torch.from_numpy(planes[parts.fit]),
+        frame=frame_of(manifest, planes[fit]),
+        fit=torch.from_numpy(planes[fit]),
         select=torch.from_numpy(planes[parts.select]),
         seed=draw,
         report=report,
-        labels=distorted.labels[torch.from_numpy(parts.fit)],
+        labels=distorted.labels[torch.from_numpy(fit)],
     )
 
 
