@@ -48,7 +48,8 @@ class Config:
         race_steps: steps of constant size in front of `both_steps` and of `deconvolution_steps`, for each start.
         racers: closed-form starts of a deconvolution that race; 0 for no deconvolution.
         beyond: a family whose closest start has that many times the loss of the best so far is not fitted.
-        hopeless: a start whose loss is that many times the closest's is not tried.
+        hopeless: a start whose loss is that many times the closest's is not tried, and a deconvolution not fitted whose
+            race ends at that many times the loss of the best so far.
         deconvolution_rounds: the most rounds of `deconvolution_steps`; the first before families are compared, the
             others where a deconvolution is the closest.
         residual_rounds: the most rounds of the residual network.
@@ -156,11 +157,14 @@ class _Search:
 
 def _fit_families(search: _Search) -> None:
     """Every family of one stage, the one with the most promising start first, then warp and filter together."""
+    config = search.config
     starts = {name: _starts(search, name) for name in (Warp.name, Filter.name, Tone.name, Deconvolution.name)}
     for name in sorted((name for name in starts if starts[name]), key=lambda name: starts[name][0].loss):
-        (best,) = search.descent.ranked([search.choice.best], search.config.probe)
-        if starts[name][0].loss <= search.config.beyond * best.loss:
-            search.take(name, _fit_single(search, name, starts[name]))
+        (best,) = search.descent.ranked([search.choice.best], config.probe)
+        if starts[name][0].loss <= config.beyond * best.loss:
+            fitted = _fit_single(search, name, starts[name], best.loss)
+            if fitted is not None:
+                search.take(name, fitted)
         if search.choice.is_done:
             return
     if Warp.name in search.found and Filter.name in search.found:
@@ -182,8 +186,8 @@ def _starts(search: _Search, name: str) -> list[Ranked]:
     return [entry for entry in ranked if entry.loss <= config.hopeless * ranked[0].loss]
 
 
-def _fit_single(search: _Search, name: str, starts: list[Ranked]) -> Corrector:
-    """Pixels leave the phase of a deconvolution open: its starts race, one goes to the end. Others have one start."""
+def _fit_single(search: _Search, name: str, starts: list[Ranked], best: float) -> Corrector | None:
+    """The family's closest start, fitted; None if a race leaves it hopelessly behind `best`, the loss of the best."""
     descent, config = search.descent, search.config
     steps = {
         Warp.name: config.warp_steps,
@@ -191,12 +195,15 @@ def _fit_single(search: _Search, name: str, starts: list[Ranked]) -> Corrector:
         Tone.name: config.tone_steps,
         Deconvolution.name: config.deconvolution_steps,
     }
-    racers = [entry.corrector for entry in starts[: config.racers if name == Deconvolution.name else 1]]
-    if len(racers) > 1:
-        for racer in racers:
-            descent.run(racer, config.race_steps, search.rates, name, decay=False, batch=config.probe)
-        racers = [descent.ranked(racers, config.probe)[0].corrector]
-    return descent.run(racers[0], steps[name], search.rates, name)
+    start = starts[0].corrector
+    if name == Deconvolution.name and len(starts) > 1:
+        # Pixels leave the phase open, and a few steps change the order of the phases.
+        for racer in starts[: config.racers]:
+            descent.run(racer.corrector, config.race_steps, search.rates, name, decay=False, batch=config.probe)
+        start, loss = descent.ranked([racer.corrector for racer in starts[: config.racers]], config.probe)[0]
+        if loss > config.hopeless * best:
+            return None
+    return descent.run(start, steps[name], search.rates, name)
 
 
 def _fit_both(search: _Search) -> list[Corrector]:

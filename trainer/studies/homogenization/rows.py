@@ -15,9 +15,6 @@ DEFAULT = "FOREOPTIC"
 FEATURES = {"NN": "penultimate", "NN ALL": "all_taps", "RANDOM NN": "random_network", "RP": "random_projection"}
 """Order of the paper's tables."""
 
-CRITERION_WEIGHT = 0.1
-"""Of the cross-entropy in this project's supervised row; chosen on other draws than those of any table."""
-
 ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "no deconvolution": {"racers": 0},
     "no closed form": {"closed_form": False},
@@ -35,6 +32,7 @@ QUICK_STEPS = {
     "race_steps": 1,
     "both_steps": 2,
     "deconvolution_steps": 3,
+    "deconvolution_rounds": 2,
     "residual_steps": 2,
     "residual_rounds": 1,
 }
@@ -92,7 +90,7 @@ def supervised(plan: Plan, sizes: Sizes, *, by_class: bool) -> tuple[Row, ...]:
         rows.append(Row(name, "supervised", _paper(features, plan, sizes, criterion=1.0)))
         if by_class:
             rows.append(Row(f"{name} CC", "supervised", _paper(features, plan, sizes, criterion=1.0, by_class=True)))
-    return (*rows, Row(DEFAULT, "supervised", _ours(sizes, criterion_weight=CRITERION_WEIGHT)))
+    return (*rows, Row(DEFAULT, "supervised", _ours(sizes, criterion_weight=plan.criterion_weight)))
 
 
 def unsupervised(plan: Plan, sizes: Sizes) -> tuple[Row, ...]:
