@@ -98,7 +98,7 @@ def _by_frequency(spectrum: Complex) -> Complex:
 def _floor(matrices: Complex, share: float = FLOOR) -> float:
     """That share of the mean power of matrices (h, w, C, C)."""
     power = float(np.trace(matrices, axis1=2, axis2=3).real.mean()) / matrices.shape[2]
-    return max(share * power, LEAST_FLOOR)
+    return float(max(share * power, LEAST_FLOOR))
 
 
 def _kernel(gain: Complex) -> Floats:

@@ -9,7 +9,7 @@ from trainer.studies.homogenization.nets import Net
 from trainer.studies.homogenization.protocol import Plan, Sizes, load_material
 from trainer.studies.homogenization.runs import Bench
 
-PLAN = Plan("mnist", "digits", "digits-verifier", (0.4,), (0.25,), kappa=0.3, stats_weight=0.01)
+PLAN = Plan("mnist", "digits", "digits-verifier", (0.4,), (0.25,), kappa=0.3, stats_weight=0.01, criterion_weight=0.1)
 SIZES = Sizes(source=60, pool=40, fitted=32, validation=30, epochs=1)
 
 
