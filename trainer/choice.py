@@ -1,4 +1,4 @@
-"""Choosing among correctors by what none of them was fitted to: the reserved taps, on the select part."""
+"""Choosing among correctors by the reserved taps: on the select part, and on all images whether to go on or to stop."""
 
 from collections.abc import Sequence
 from math import inf, isfinite
@@ -39,6 +39,7 @@ class Choice:
         self._clean = reference.at(len(self._seen), reserved=True)[0] if reference else 0.0
         self.best = Corrector()
         self._moments = self._measure(self.best)
+        self._loss_of_all: float | None = None
 
     @property
     def looks_clean(self) -> bool:
@@ -51,7 +52,11 @@ class Choice:
 
         The select part alone would say so early: of few images an average clean batch lies far off.
         """
-        return self._loss(self._measure(self.best, self._seen)) <= self._clean
+        if not self._clean:
+            return False
+        if self._loss_of_all is None:
+            self._loss_of_all = self._loss(self._measure(self.best, self._seen))
+        return self._loss_of_all <= self._clean
 
     def closest(self, candidates: Sequence[Corrector]) -> Corrector:
         """The candidate with the lowest loss, one that is no number counting as infinite; the first of equals."""
@@ -64,19 +69,26 @@ class Choice:
         gain = self._loss(self._moments) - self._loss(moments)
         is_better = gain > self._errors * self._standard_error(self._moments, moments)
         if is_better:
-            self.best, self._moments = candidate, moments
+            self._take(candidate, moments)
         return is_better
 
     def go_on(self, further: Corrector) -> bool:
         """Take the best as it is after more steps if that is closer; whether more are worth trying, WORTH closer.
 
-        On all images, the fitted ones too: few cannot tell how far a fit has converged. For the same stages alone:
-        larger ones would fit the sample.
+        Closer on all images, the fitted ones too, for few cannot tell how far a fit has converged; but not where the
+        select part is further by more than chance. For the same stages alone: larger ones would fit the sample.
         """
-        before, after = (self._loss(self._measure(corrector, self._seen)) for corrector in (self.best, further))
-        if after < before:
-            self.best, self._moments = further, self._measure(further)
-        return after < (1 - WORTH) * before
+        before, after = (self._measure(corrector, self._seen) for corrector in (self.best, further))
+        lost = self._loss(before) - self._loss(after)
+        moments = take(after, np.arange(len(self._task.fit), len(self._seen)))
+        worse = self._loss(moments) - self._loss(self._moments)
+        if lost <= 0 or worse > max(self._errors, 0.0) * self._standard_error(self._moments, moments):
+            return False
+        self._take(further, moments)
+        return lost > WORTH * self._loss(before)
+
+    def _take(self, corrector: Corrector, moments: TapMoments) -> None:
+        self.best, self._moments, self._loss_of_all = corrector, moments, None
 
     def _measure(self, corrector: Corrector, images: torch.Tensor | None = None) -> TapMoments:
         images = self._task.select if images is None else images

@@ -91,7 +91,7 @@ class Descent:
         return sorted(ranked, key=lambda entry: entry.loss)
 
     def _next_rows(self, count: int) -> torch.Tensor:
-        """The next images of a random order, a new order where too few are left: all have nearly as many turns."""
+        """The next images of a random order; a new order where fewer than a batch are left."""
         if len(self._waiting) < count:
             self._waiting = torch.randperm(len(self.task.fit), generator=self._draw)
         rows, self._waiting = self._waiting[:count], self._waiting[count:]

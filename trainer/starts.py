@@ -24,7 +24,8 @@ SHIFTS = (-1, 0, 1)
 """A deconvolution's phase at its start: moved by so many pixels in either direction, upright or inverted."""
 
 MOST_TURNED = 3
-"""Of images with at most so many channels, all orders and signs of the principal colours are tried too."""
+"""Of images with at most so many channels, all orders and signs of the principal colours are tried too: 48 of three
+channels, 384 of four."""
 
 
 def stretched_warps(task: Task) -> list[Warp]:
@@ -76,8 +77,8 @@ def deconvolutions(task: Task, *, closed_form: bool = True, pattern: bool = True
     say all that is known of a pattern: one fitted beside them only follows the sample's noise.
 
     Args:
-        closed_form: False for the identity alone, with a bias that is fitted.
-        pattern: whether mean and bias are images; else they are numbers, one for each channel.
+        closed_form: False for the identity alone; a pattern is then a bias image that is fitted.
+        pattern: whether means are images; else they are numbers, one for each channel, as the bias is that is fitted.
     """
     pixels = task.fingerprint.pixels
     if not closed_form:
@@ -92,7 +93,8 @@ def deconvolutions(task: Task, *, closed_form: bool = True, pattern: bool = True
     mean = mean if wanted.shape == mean.shape else mean.mean(axis=(1, 2), keepdims=True)
     spectrum = cross_spectrum(images, mean)
     size = kernel_size(*task.frame.shape[1:])
-    basis = whitening(patch_covariance(spectrum, size))
+    basis = whitening(patch_covariance(spectrum, size)).astype(np.float32)
+    mean, wanted = mean.astype(np.float32), wanted.astype(np.float32)
     stages = []
     for kernel in _phases(transport(pixels.cross_spectrum, spectrum), pixels.cross_spectrum, size):
         stage = Deconvolution(task.frame, pattern=False)
@@ -102,7 +104,7 @@ def deconvolutions(task: Task, *, closed_form: bool = True, pattern: bool = True
 
 
 def _phases(kernel: Floats, source: Complex, size: int) -> list[Floats]:
-    """All (C, C, size, size) that the powers leave open: moved and inverted, or with the principal colours turned."""
+    """Some (C, C, size, size) of those that powers leave open: moved and inverted, or with principal colours turned."""
     moved = [
         sign * np.roll(kernel, (down, right), axis=(2, 3)) for sign in (1, -1) for down in SHIFTS for right in SHIFTS
     ]

@@ -150,10 +150,37 @@ def test_more_steps_are_kept_if_closer_and_gone_on_with_if_closer_by_a_tenth(
 
 
 def test_more_steps_are_judged_on_the_fitted_images_too(task: Task) -> None:
-    # The select part alone would prefer what leaves it dark; there are more of the others.
-    task = replace(task, select=task.select * 0.5)
+    task = replace(task, select=task.select[:6])
+    seen = torch.cat([task.fit, task.select]).numpy()
+    candidates = [scaled(2.0, offset, task) for offset in np.linspace(-0.75, -0.45, 31)]
+    # Six images prefer another one than all do, by chance.
+    first = min(candidates, key=lambda candidate: loss_of(task, candidate))
+    further = min(candidates, key=lambda candidate: reserved_loss(task, candidate, seen))
+    assert first is not further
     found = choice(task)
 
-    assert found.consider(scaled(3.0, -0.6, task))
-    assert found.go_on(exact(task))
-    assert not found.consider(scaled(2.0, -0.6, task))
+    assert found.consider(first)
+    assert found.go_on(further)
+
+    assert found.best is further
+
+
+def test_more_steps_that_lead_the_select_part_away_are_refused(task: Task) -> None:
+    # Left twice as dark, it wants twice the gain; all the others, which are more, do not.
+    task = replace(task, select=task.select * 0.5)
+    found, first, further = choice(task), scaled(3.5, -0.6, task), exact(task)
+    seen = torch.cat([task.fit, task.select]).numpy()
+    assert reserved_loss(task, further, seen) < reserved_loss(task, first, seen)
+
+    assert found.consider(first)
+    assert not found.go_on(further)
+
+    assert found.best is first
+
+
+def test_it_is_not_done_while_the_fitted_images_are_far(tiny) -> None:
+    task = tiny_task(tiny, shifted(200, 5))
+    clean = replace(task, select=torch.from_numpy(source(40, 6)))
+
+    assert choice(clean).looks_clean
+    assert not choice(clean).is_done

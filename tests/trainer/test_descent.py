@@ -184,8 +184,8 @@ def test_the_criterion_lowers_the_cross_entropy_with_the_labels(task: Task, seed
     assert found[1.0] < criterion_of(known, Corrector())
 
 
-@pytest.mark.parametrize("batch", [10, 30, 80])
-def test_every_image_has_its_turn_before_one_has_its_next(task: Task, batch: int) -> None:
+@pytest.mark.parametrize("batch", [10, 30, 48])
+def test_no_image_has_its_next_turn_in_the_same_order(task: Task, batch: int) -> None:
     whole = len(task.fit) // batch
     corrector, seen = scaled(task, 1.0, 0.0), []
     corrector.register_forward_pre_hook(lambda _, images: seen.extend(images[0].flatten(1).sum(1).tolist()))

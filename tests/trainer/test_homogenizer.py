@@ -121,6 +121,20 @@ def test_a_family_that_starts_far_beyond_the_best_is_not_fitted(make_task: Calla
     assert "warp+filter" not in told
 
 
+@pytest.mark.parametrize(("rate", "is_fitted"), [(STEPS.deconvolution_rate, True), (30.0, False)])
+def test_a_deconvolution_is_fitted_unless_its_race_leads_far_away(
+    make_task: Callable[..., Task], rate: float, *, is_fitted: bool
+) -> None:
+    task = make_task(distorted(160, 5, draw=0))
+
+    told, corrector = labels_told(task, replace(STEPS, deconvolution_rate=rate, residual_rounds=0))
+
+    raced = STEPS.racers * STEPS.race_steps
+    fitted = STEPS.deconvolution_steps if is_fitted else 0
+    assert told.count("deconvolution") * EVERY_STEPS == raced + fitted
+    assert ("deconvolution" in corrector.names()) == is_fitted
+
+
 def test_what_looks_clean_is_not_fitted(make_task: Callable[..., Task]) -> None:
     told, corrector = labels_told(make_task(source(160, 5)), STEPS)
 
@@ -164,7 +178,7 @@ def test_where_a_deconvolution_is_the_closest_it_goes_on_before_a_residual_netwo
     assert further * EVERY_STEPS in (STEPS.deconvolution_steps, 2 * STEPS.deconvolution_steps)
     assert more[1].names() == ("deconvolution",)
     seen = torch.cat([task.fit, task.select]).numpy()
-    assert reserved_loss(task, more[1], seen) <= reserved_loss(task, once[1], seen)
+    assert reserved_loss(task, more[1], seen) < reserved_loss(task, once[1], seen)
 
 
 def test_what_was_chosen_before_the_rounds_is_left_as_it_was(make_task: Callable[..., Task]) -> None:

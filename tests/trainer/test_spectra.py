@@ -187,8 +187,8 @@ def test_images_behind_the_kernel_have_the_wanted_spectrum(shape: tuple[int, int
 
     np.testing.assert_allclose(after, source - sandwiched(response(kernel), floor_of(before)), rtol=1e-8, atol=1e-9)
     if shape[0] > 1:
-        turned = about_zero(mixed(target, kernel.swapaxes(0, 1)))
-        assert np.abs(turned - after).max() > 0.1 * np.abs(source).max(), "channels must not be interchangeable"
+        swapped = about_zero(mixed(target, kernel.swapaxes(0, 1)))
+        assert np.abs(swapped - after).max() > 0.1 * np.abs(source).max(), "channels must not be interchangeable"
 
 
 # Turns.

@@ -6,11 +6,12 @@ that start as the identity, no batch statistics inside the corrector, and its si
 1. If the uncorrected batch already looks like clean source batches on the reserved taps, there is nothing to fit.
 2. Families of one stage, warp, filter, tone and deconvolution, are compared by closed forms and grids of starts; the
    most promising is fitted first. Warp and filter together come last.
-3. Where a family has several starts that lead to different ends, they are fitted; the one closest on reserved taps, on
-   the select part, stands for the family: the fitted taps often prefer the worse.
+3. The starts of a deconvolution race on the fitted taps, and the first is fitted. Warp and filter together are fitted
+   from both ends; the closer on reserved taps, on the select part, stands for them.
 4. A family replaces the best so far only if its loss on reserved taps, on the select part, is lower by more than two
-   standard errors; fitting stops when that loss is that of an average clean source batch.
-5. Behind the closest family a residual network is fitted, in rounds, for as long as a round is worth taking.
+   standard errors; fitting stops when that loss, on all images, is that of an average clean source batch.
+5. A deconvolution that is the best goes on in rounds, and behind the closest family a residual network is fitted in
+   rounds, each for as long as a round is worth taking.
 
 That is the preset `default`. The preset `paper` is what the paper and its authors' code do: `trainer.homogenization`.
 """
@@ -51,7 +52,7 @@ class Config:
         hopeless: a start whose loss is that many times the closest's is not tried, and a deconvolution not fitted whose
             race ends at that many times the loss of the best so far.
         deconvolution_rounds: the most rounds of `deconvolution_steps`; the first before families are compared, the
-            others where a deconvolution is the closest.
+            others where a deconvolution alone is the best.
         residual_rounds: the most rounds of the residual network.
         patience: how many rounds in a row may be worth nothing.
         warp_rate, filter_rate, tone_rate, deconvolution_rate, residual_rate: Adam's step size for the numbers of each
@@ -218,12 +219,13 @@ def _fit_both(search: _Search) -> list[Corrector]:
 
 
 def _complete(search: _Search) -> None:
-    """Go on with the closest, then with a residual network behind it, each for as long as a round is worth taking."""
+    """Go on in rounds: with a deconvolution that is the best, then with a residual network behind the closest."""
     config, choice = search.config, search.choice
     if choice.best.names() == (Deconvolution.name,):
         steps, rounds = config.deconvolution_steps, config.deconvolution_rounds - 1
         rates = {Deconvolution.name: config.deconvolution_rate * config.again_share}
         _run_rounds(search, choice.best, steps, rounds, rates, choice.go_on)
+        search.found[Deconvolution.name] = choice.best
     if not choice.is_done:
         rates = {name: rate * config.settled_share for name, rate in search.rates.items()}
         rates[Residual.name] = config.residual_rate

@@ -1,4 +1,4 @@
-"""Deconvolution: one wide convolution over all channels about a mean image, and a bias for every pixel.
+"""Deconvolution: one wide convolution over all channels about a mean image, and a bias.
 
 It undoes a fixed blur, echo or mixture of the channels, and a pattern that lies on every image: fixed-pattern noise,
 dust, shading.
@@ -58,13 +58,10 @@ class Deconvolution(Stage):
         whitening: NDArray[np.floating],
     ) -> None:
         """Start from mean images (C, H, W) or (C, 1, 1), k0 (C, C, size, size) and A (C size^2, C size^2)."""
-        for buffer, value in (
-            (self.mean, mean),
-            (self.wanted, wanted),
-            (self.start, kernel),
-            (self.whitening, whitening),
-        ):
-            buffer.copy_(torch.from_numpy(np.asarray(value, dtype=np.float32)).expand_as(buffer))
+        for name, value in (("mean", mean), ("wanted", wanted), ("start", kernel), ("whitening", whitening)):
+            # A view where it can be one: many starts have all but the kernel in common.
+            given = torch.from_numpy(np.asarray(value, dtype=np.float32))
+            setattr(self, name, given.expand(getattr(self, name).shape))
 
     def kernel(self) -> torch.Tensor:
         """The kernel (C, C, size, size)."""

@@ -34,7 +34,7 @@ from trainer.studies.homogenization.protocol import Material, Plan, Sizes, Space
 from trainer.studies.homogenization.rows import TRUE, Row
 from trainer.task import Report, Source, Task
 
-FORMAT = 3
+FORMAT = 4
 """Part of every record's name: raised when the computation changes."""
 PICTURES = 10
 
@@ -205,10 +205,7 @@ def paper_task(bench: Bench, config: Paper, distorted: Source, draw: int, report
 
 
 def default_task(bench: Bench, distorted: Source, draw: int, report: Report) -> Task:
-    """What a job in the service would give: no source images, planes; and labels.
-
-    No gate judges here: the part of a posted batch that is kept for one is fitted too.
-    """
+    """As a job of the service, but for the gate's part of the batch, which is fitted too, and for labels."""
     manifest = bench.net.manifest
     planes = bench.net.space.to_planes(distorted.images).numpy().astype(np.float32)
     parts = split(len(planes), draw)
