@@ -11,6 +11,8 @@ from tests.trainer.homogenization.conftest import PLAN, SIZES
 from trainer.datasets import DatasetError
 from trainer.studies.homogenization.nets import Net, UnfitModel
 from trainer.studies.homogenization.protocol import PLANS, Space, load_material
+from trainer.studies.homogenization.runs import default_task
+from trainer.task import Source
 
 
 def names(images: torch.Tensor) -> set[bytes]:
@@ -84,3 +86,17 @@ def test_a_file_with_too_few_images_is_refused(bench, data) -> None:
 def test_a_net_of_other_channels_is_refused(tiny) -> None:
     with pytest.raises(UnfitModel, match="takes 1 channels, cifar10 has 3"):
         Net(tiny, PLANS["cifar10"])
+
+
+def test_the_default_fits_all_but_the_part_that_chooses_each_image_with_its_label(bench) -> None:
+    drawn = bench.material.drawn(3, 32)
+
+    task = default_task(bench, Source(drawn.images, drawn.labels), 3, lambda _: None)
+
+    planes = bench.net.space.to_planes(drawn.images).float()
+    labels = {image.numpy().tobytes(): int(label) for image, label in zip(planes, drawn.labels, strict=True)}
+    assert len(task.fit) + len(task.select) == len(labels) == 32
+    assert names(task.fit) | names(task.select) == set(labels)
+    assert task.labels is not None
+    assert [labels[image.numpy().tobytes()] for image in task.fit] == task.labels.tolist()
+    assert task.source is None
