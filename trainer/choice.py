@@ -52,11 +52,7 @@ class Choice:
 
         The select part alone would say so early: of few images an average clean batch lies far off.
         """
-        if not self._clean:
-            return False
-        if self._loss_of_all is None:
-            self._loss_of_all = self._loss(self._measure(self.best, self._seen))
-        return self._loss_of_all <= self._clean
+        return self._clean > 0 and self._best_of_all() <= self._clean
 
     def closest(self, candidates: Sequence[Corrector]) -> Corrector:
         """The candidate with the lowest loss, one that is no number counting as infinite; the first of equals."""
@@ -78,17 +74,24 @@ class Choice:
         Closer on all images, the fitted ones too, for few cannot tell how far a fit has converged; but not where the
         select part is further by more than chance. For the same stages alone: larger ones would fit the sample.
         """
-        before, after = (self._measure(corrector, self._seen) for corrector in (self.best, further))
-        lost = self._loss(before) - self._loss(after)
+        after, before = self._measure(further, self._seen), self._best_of_all()
+        lost = before - self._loss(after)
         moments = take(after, np.arange(len(self._task.fit), len(self._seen)))
         worse = self._loss(moments) - self._loss(self._moments)
         if lost <= 0 or worse > max(self._errors, 0.0) * self._standard_error(self._moments, moments):
             return False
         self._take(further, moments)
-        return lost > WORTH * self._loss(before)
+        self._loss_of_all = before - lost
+        return lost > WORTH * before
 
     def _take(self, corrector: Corrector, moments: TapMoments) -> None:
         self.best, self._moments, self._loss_of_all = corrector, moments, None
+
+    def _best_of_all(self) -> float:
+        """The loss of all images behind the best, measured once."""
+        if self._loss_of_all is None:
+            self._loss_of_all = self._loss(self._measure(self.best, self._seen))
+        return self._loss_of_all
 
     def _measure(self, corrector: Corrector, images: torch.Tensor | None = None) -> TapMoments:
         images = self._task.select if images is None else images
