@@ -78,7 +78,7 @@ class Choice:
         lost = before - self._loss(after)
         moments = take(after, np.arange(len(self._task.fit), len(self._seen)))
         worse = self._loss(moments) - self._loss(self._moments)
-        if lost <= 0 or worse > max(self._errors, 0.0) * self._standard_error(self._moments, moments):
+        if not lost > 0 or worse > max(self._errors, 0.0) * self._standard_error(self._moments, moments):
             return False
         self._take(further, moments)
         self._loss_of_all = before - lost

@@ -1,6 +1,7 @@
 """Gradient steps on the fitted taps of the fit part."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from math import inf, isfinite
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from trainer.corrector import Corrector
 from trainer.losses.moments import MomentLoss
 from trainer.losses.norms import NormLoss
 from trainer.task import Task
+from trainer.whole import backward, pieces
 
 
 class Ranked(NamedTuple):
@@ -36,7 +38,7 @@ class Descent:
 
         Args:
             batch: images in one step.
-            steps: how many there will be at most, for the progress that is reported.
+            steps: how many of `batch` images there will be at most, for the progress that is reported.
             scale_free: compare moments in units of the source's, else as the homogenization paper does.
             criterion_weight: of the cross-entropy with `task.labels`, beside the statistics loss.
 
@@ -52,7 +54,7 @@ class Descent:
         self._statistics = MomentLoss(source) if scale_free else NormLoss(source)
         self._draw = torch.Generator().manual_seed(task.seed)
         self._waiting = torch.arange(0)
-        self._all_steps, self._steps_done = steps, 0
+        self._all, self._seen = steps * batch, 0
 
     def run(
         self,
@@ -70,14 +72,26 @@ class Descent:
         schedule = CosineAnnealingLR(optimiser, steps) if decay else None
         for _ in range(steps):
             rows = self._next_rows(batch or self._batch)
-            loss = self._loss(corrector, rows)
+            taps, criterion = self._forward(corrector, rows)
+            loss = self._statistics(taps) + criterion
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             optimiser.step()
             if schedule is not None:
                 schedule.step()
-            self._tell(label, loss)
+            self._tell(label, loss.item(), len(rows))
         return corrector
+
+    def backward_all(self, corrector: Corrector, label: str, images: int | None = None) -> float:
+        """Add the gradient of the loss of the first `images` fitted ones, or of all, to the corrector's parameters.
+
+        Returns:
+            That loss.
+        """
+        fitted = self.task.fit[:images]
+        loss = backward(self._statistics, partial(self._forward, corrector), pieces(fitted))
+        self._tell(label, loss, len(fitted))
+        return loss
 
     @torch.no_grad()
     def ranked(self, candidates: Sequence[Corrector], probe: int) -> list[Ranked]:
@@ -97,20 +111,24 @@ class Descent:
         rows, self._waiting = self._waiting[:count], self._waiting[count:]
         return rows
 
-    def _loss(self, corrector: Corrector, rows: torch.Tensor) -> torch.Tensor:
+    def _forward(self, corrector: Corrector, rows: torch.Tensor) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """Taps of the images with these numbers, and their weighted cross-entropy, 0 without a weight."""
         images = corrector(self.task.fit[rows])
         if not self._criterion_weight:
-            return self._statistics(self._taps(images))
+            return self._taps(images), torch.zeros(())
         assert self.task.labels is not None
         scores, taps = self.task.frozen.scores_and_taps(images)
         criterion = functional.cross_entropy(scores, self.task.labels[rows])
-        return self._statistics(taps) + self._criterion_weight * criterion
+        fitted = {name: taps[name] for name in self.task.fitted_taps}
+        return fitted, self._criterion_weight * criterion
 
     def _taps(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         return self.task.frozen.taps_only(images, self.task.fitted_taps)
 
-    def _tell(self, label: str, loss: torch.Tensor) -> None:
-        self._steps_done += 1
-        if self._steps_done % 5 == 0:
-            share = min(1.0, self._steps_done / self._all_steps)
-            self.task.report(Progress(share=share, step=f"fit {label}", loss=loss.item()))
+    def _tell(self, label: str, loss: float, images: int) -> None:
+        """Report now and then: as often as after five mini-batches."""
+        before = self._seen // (5 * self._batch)
+        self._seen += images
+        if self._seen // (5 * self._batch) > before:
+            share = min(1.0, self._seen / self._all)
+            self.task.report(Progress(share=share, step=f"fit {label}", loss=loss))

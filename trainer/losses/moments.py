@@ -7,6 +7,9 @@ import torch
 from service.contract.distances import floored
 from service.contract.statistics import ChannelMoments
 
+Moments = tuple[torch.Tensor, torch.Tensor]
+"""Mean and variance (C,) of each channel, over images and positions."""
+
 
 class MomentLoss:
     """Mean over taps and channels of ((m_t - m_s) / s_s)^2 + (log s_t - log s_s)^2.
@@ -21,14 +24,24 @@ class MomentLoss:
 
     def __call__(self, activations: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """The loss of activations (n, C, ...), one entry a tap; a scalar."""
-        return torch.stack([self._distance(activations[name], *self._source[name]) for name in self.taps]).mean()
+        return self.of({name: channel_moments(activations[name]) for name in self.taps})
+
+    def of(self, moments: Mapping[str, Moments]) -> torch.Tensor:
+        """The loss of the moments of whole batches, one entry a tap; a scalar."""
+        return torch.stack([self._distance(*moments[name], *self._source[name]) for name in self.taps]).mean()
 
     @staticmethod
-    def _distance(activation: torch.Tensor, mean: torch.Tensor, var: torch.Tensor, floor: torch.Tensor) -> torch.Tensor:
-        flat = activation.transpose(0, 1).flatten(1)
-        var_t, mean_t = torch.var_mean(flat, dim=1, unbiased=False)
+    def _distance(
+        mean_t: torch.Tensor, var_t: torch.Tensor, mean: torch.Tensor, var: torch.Tensor, floor: torch.Tensor
+    ) -> torch.Tensor:
         scale = 0.5 * torch.log((var_t + floor + 1e-12) / (var + 1e-12))
         return ((mean_t - mean).square() / var + scale.square()).mean()
+
+
+def channel_moments(activation: torch.Tensor) -> Moments:
+    """Of an activation (n, C, ...)."""
+    var, mean = torch.var_mean(activation.transpose(0, 1).flatten(1), dim=1, unbiased=False)
+    return mean, var
 
 
 def _constants(moments: ChannelMoments) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

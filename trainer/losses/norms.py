@@ -7,6 +7,7 @@ from torch import Tensor
 
 from service.contract.norm_distances import ClassMoments
 from service.contract.statistics import ChannelMoments
+from trainer.losses.moments import Moments, channel_moments
 
 Named = Mapping[str, Tensor]
 
@@ -24,12 +25,14 @@ class NormLoss:
 
     def __call__(self, activations: Named) -> Tensor:
         """The loss of activations (n, C, ...), one entry a tap; a scalar."""
-        return torch.stack([self._distance(activations[name], *self._source[name]) for name in self._source]).mean()
+        return self.of({name: channel_moments(activations[name]) for name in self._source})
+
+    def of(self, moments: Mapping[str, Moments]) -> Tensor:
+        """The loss of the moments of whole batches, one entry a tap; a scalar."""
+        return torch.stack([self._distance(*moments[name], *self._source[name]) for name in self._source]).mean()
 
     @staticmethod
-    def _distance(activation: Tensor, mean: Tensor, var: Tensor) -> Tensor:
-        flat = activation.transpose(0, 1).flatten(1)
-        var_t, mean_t = torch.var_mean(flat, dim=1, unbiased=False)
+    def _distance(mean_t: Tensor, var_t: Tensor, mean: Tensor, var: Tensor) -> Tensor:
         distance: Tensor = torch.linalg.vector_norm(mean_t - mean) + torch.linalg.vector_norm(var_t - var)
         return distance
 

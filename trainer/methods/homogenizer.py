@@ -6,8 +6,8 @@ that start as the identity, no batch statistics inside the corrector, and its si
 1. If the uncorrected batch already looks like clean source batches on the reserved taps, there is nothing to fit.
 2. Families of one stage, warp, filter, tone and deconvolution, are compared by closed forms and grids of starts; the
    most promising is fitted first. Warp and filter together come last.
-3. The starts of a deconvolution race on the fitted taps, and the first is fitted. Warp and filter together are fitted
-   from both ends; the closer on reserved taps, on the select part, stands for them.
+3. The starts of a deconvolution race on the fitted taps, the closer half goes on until one is left, and that is fitted.
+   Warp and filter together are fitted from both ends; the closer on reserved taps, on the select part, stands for them.
 4. A family replaces the best so far only if its loss on reserved taps, on the select part, is lower by more than two
    standard errors; fitting stops when that loss, on all images, is that of an average clean source batch.
 5. A deconvolution that is the best goes on in rounds, and behind the closest family a residual network is fitted in
@@ -27,6 +27,7 @@ from trainer.choice import Choice
 from trainer.corrector import Corrector
 from trainer.descent import Descent, Ranked
 from trainer.homogenization import Paper, fit_paper
+from trainer.refinement import Refinement
 from trainer.stages import Stage
 from trainer.stages.deconvolution import Deconvolution
 from trainer.stages.filter import Filter
@@ -43,21 +44,21 @@ class Config:
 
     Attributes:
         batch: images in one gradient step.
-        probe: images on which starting points are compared, and in one step of their race.
-        warp_steps, filter_steps, tone_steps, both_steps, deconvolution_steps, residual_steps: gradient steps of each
-            fit; of the residual network, of each round.
-        race_steps: steps of constant size in front of `both_steps` and of `deconvolution_steps`, for each start.
+        probe: images on which starting points are compared.
+        warp_steps, filter_steps, tone_steps, both_steps, residual_steps: gradient steps of each fit; of the residual
+            network, of each round.
+        warming_steps: steps of constant size in front of `both_steps`.
         racers: closed-form starts of a deconvolution that race; 0 for no deconvolution.
+        race_images, race_passes: on how many images they race, and how many passes over them each leg takes.
         beyond: a family whose closest start has that many times the loss of the best so far is not fitted.
         hopeless: a start whose loss is that many times the closest's is not tried, and a deconvolution not fitted whose
             race ends at that many times the loss of the best so far.
-        deconvolution_rounds: the most rounds of `deconvolution_steps`; the first before families are compared, the
-            others where a deconvolution alone is the best.
+        rounds, passes: the most rounds in which a deconvolution is fitted to all images at once, the first before
+            families are compared, the others where it alone is the best; and how many passes over them one takes.
         residual_rounds: the most rounds of the residual network.
         patience: how many rounds in a row may be worth nothing.
-        warp_rate, filter_rate, tone_rate, deconvolution_rate, residual_rate: Adam's step size for the numbers of each
-            stage.
-        again_share: of that step size, for the later rounds of a deconvolution.
+        warp_rate, filter_rate, tone_rate, residual_rate: Adam's step size for the numbers of each stage.
+        deconvolution_rate: the same where a residual network goes on with it.
         settled_share: of that step size, for stages that were fitted before and go on with the residual network.
         closed_form, pattern: see `trainer.starts.deconvolutions`.
         scale_free: whether each channel's moments are compared in units of the source's; else as in the paper.
@@ -71,11 +72,13 @@ class Config:
     warp_steps: int = 25
     filter_steps: int = 25
     tone_steps: int = 25
-    race_steps: int = 15
+    warming_steps: int = 15
     both_steps: int = 45
-    deconvolution_steps: int = 80
-    deconvolution_rounds: int = 4
     racers: int = 4
+    race_images: int = 128
+    race_passes: int = 12
+    rounds: int = 5
+    passes: int = 20
     beyond: float = 10.0
     hopeless: float = 3.0
     residual_steps: int = 60
@@ -86,7 +89,6 @@ class Config:
     tone_rate: float = 0.02
     deconvolution_rate: float = 0.006
     residual_rate: float = 0.005
-    again_share: float = 0.5
     settled_share: float = 0.25
     closed_form: bool = True
     pattern: bool = True
@@ -117,7 +119,7 @@ def _search(task: Task, config: Config) -> Corrector:
     descent = Descent(
         task,
         batch=config.batch,
-        steps=_most_steps(config),
+        steps=_most_steps(config, len(task.fit)),
         scale_free=config.scale_free,
         criterion_weight=config.criterion_weight,
     )
@@ -190,21 +192,24 @@ def _starts(search: _Search, name: str) -> list[Ranked]:
 def _fit_single(search: _Search, name: str, starts: list[Ranked], best: float) -> Corrector | None:
     """The family's closest start, fitted; None if a race leaves it hopelessly behind `best`, the loss of the best."""
     descent, config = search.descent, search.config
-    steps = {
-        Warp.name: config.warp_steps,
-        Filter.name: config.filter_steps,
-        Tone.name: config.tone_steps,
-        Deconvolution.name: config.deconvolution_steps,
-    }
-    start = starts[0].corrector
-    if name == Deconvolution.name and len(starts) > 1:
-        # Pixels leave the phase open, and a few steps change the order of the phases.
-        for racer in starts[: config.racers]:
-            descent.run(racer.corrector, config.race_steps, search.rates, name, decay=False, batch=config.probe)
-        start, loss = descent.ranked([racer.corrector for racer in starts[: config.racers]], config.probe)[0]
-        if loss > config.hopeless * best:
-            return None
-    return descent.run(start, steps[name], search.rates, name)
+    if name == Deconvolution.name:
+        return _fit_deconvolution(search, [entry.corrector for entry in starts[: config.racers]], best)
+    steps = {Warp.name: config.warp_steps, Filter.name: config.filter_steps, Tone.name: config.tone_steps}
+    return descent.run(starts[0].corrector, steps[name], search.rates, name)
+
+
+def _fit_deconvolution(search: _Search, racers: Sequence[Corrector], best: float) -> Corrector | None:
+    """The first of a race of all starts: pixels leave the phase open, and only a few steps show which leads far."""
+    config = search.config
+    running = [Refinement(search.descent, racer, Deconvolution.name, images=config.race_images) for racer in racers]
+    while len(running) > 1:
+        for runner in running:
+            runner.advance(config.race_passes)
+        running = sorted(running, key=lambda runner: runner.loss)[: len(running) // 2]
+    (first,) = search.descent.ranked([running[0].corrector], config.probe)
+    if first.loss > config.hopeless * best:
+        return None
+    return Refinement(search.descent, first.corrector, Deconvolution.name).advance(config.passes)
 
 
 def _fit_both(search: _Search) -> list[Corrector]:
@@ -213,45 +218,47 @@ def _fit_both(search: _Search) -> list[Corrector]:
     (warp,), (filter_,) = (deepcopy(search.found[name].stages) for name in (Warp.name, Filter.name))
     racers = [Corrector([warp, Filter(frame)]), Corrector([Warp(frame), filter_])]
     for racer in racers:
-        search.descent.run(racer, config.race_steps, search.rates, label, decay=False)
+        search.descent.run(racer, config.warming_steps, search.rates, label, decay=False)
         search.descent.run(racer, config.both_steps, search.rates, label)
     return racers
 
 
 def _complete(search: _Search) -> None:
     """Go on in rounds: with a deconvolution that is the best, then with a residual network behind the closest."""
-    config, choice = search.config, search.choice
+    choice = search.choice
     if choice.best.names() == (Deconvolution.name,):
-        steps, rounds = config.deconvolution_steps, config.deconvolution_rounds - 1
-        rates = {Deconvolution.name: config.deconvolution_rate * config.again_share}
-        _run_rounds(search, choice.best, steps, rounds, rates, choice.go_on)
+        _refine(search)
         search.found[Deconvolution.name] = choice.best
     if not choice.is_done:
-        rates = {name: rate * config.settled_share for name, rate in search.rates.items()}
-        rates[Residual.name] = config.residual_rate
         closest = choice.closest([choice.best, *search.found.values()])
-        behind = Corrector([*closest.stages, Residual(search.descent.task.frame)])
-        _run_rounds(search, behind, config.residual_steps, config.residual_rounds, rates, choice.consider)
+        _fit_residual(search, Corrector([*closest.stages, Residual(search.descent.task.frame)]))
 
 
-def _run_rounds(
-    search: _Search,
-    corrector: Corrector,
-    steps: int,
-    rounds: int,
-    rates: Mapping[str, float],
-    taken: Callable[[Corrector], bool],
-) -> None:
-    """Fit a copy on until the choice is done or rounds are worth nothing; `taken` says whether one was."""
-    in_vain, label = 0, corrector.stages[-1].name
-    for _ in range(rounds):
-        corrector = search.descent.run(deepcopy(corrector), steps, rates, label)
-        in_vain = 0 if taken(corrector) else in_vain + 1
-        if search.choice.is_done or in_vain == search.config.patience:
+def _refine(search: _Search) -> None:
+    """The best, fitted on to all images at once until the choice is done or a round is worth nothing."""
+    config, choice = search.config, search.choice
+    refinement = Refinement(search.descent, choice.best, Deconvolution.name)
+    for _ in range(config.rounds - 1):
+        if not choice.go_on(refinement.advance(config.passes)) or choice.is_done:
             break
 
 
-def _most_steps(config: Config) -> int:
-    both = config.warp_steps + config.filter_steps + config.tone_steps + 2 * (config.race_steps + config.both_steps)
-    deconvolution = config.racers * config.race_steps + config.deconvolution_rounds * config.deconvolution_steps
-    return both + deconvolution + config.residual_rounds * config.residual_steps
+def _fit_residual(search: _Search, corrector: Corrector) -> None:
+    """Its rounds, until the choice is done or so many in a row were worth nothing."""
+    config, choice = search.config, search.choice
+    rates = {name: rate * config.settled_share for name, rate in search.rates.items()}
+    rates[Residual.name] = config.residual_rate
+    in_vain = 0
+    for _ in range(config.residual_rounds):
+        corrector = search.descent.run(deepcopy(corrector), config.residual_steps, rates, Residual.name)
+        in_vain = 0 if choice.consider(corrector) else in_vain + 1
+        if choice.is_done or in_vain == config.patience:
+            break
+
+
+def _most_steps(config: Config, images: int) -> int:
+    both = config.warp_steps + config.filter_steps + config.tone_steps + 2 * (config.warming_steps + config.both_steps)
+    # Each leg of the race has half as many runners as the one before.
+    racing = 2 * config.racers * config.race_passes * min(images, config.race_images)
+    refining = config.rounds * config.passes * images
+    return both + (racing + refining) // config.batch + config.residual_rounds * config.residual_steps

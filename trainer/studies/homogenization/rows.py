@@ -19,6 +19,7 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "no deconvolution": {"racers": 0},
     "no closed form": {"closed_form": False},
     "no pattern": {"pattern": False},
+    "one round": {"rounds": 1},
     "no residual": {"residual_rounds": 0},
     "loss not scale-free": {"scale_free": False},
 }
@@ -29,10 +30,12 @@ QUICK_STEPS = {
     "warp_steps": 2,
     "filter_steps": 2,
     "tone_steps": 2,
-    "race_steps": 1,
+    "warming_steps": 1,
     "both_steps": 2,
-    "deconvolution_steps": 3,
-    "deconvolution_rounds": 2,
+    "race_images": 16,
+    "race_passes": 2,
+    "rounds": 2,
+    "passes": 3,
     "residual_steps": 2,
     "residual_rounds": 1,
 }

@@ -34,7 +34,7 @@ from trainer.studies.homogenization.protocol import Material, Plan, Sizes, Space
 from trainer.studies.homogenization.rows import TRUE, Row
 from trainer.task import Report, Source, Task
 
-FORMAT = 4
+FORMAT = 5
 """Part of every record's name: raised when the computation changes."""
 PICTURES = 10
 
