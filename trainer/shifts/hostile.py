@@ -1,9 +1,10 @@
 """What does not belong into a batch: junk, and two poisons. Each takes the place of images, whose labels stay.
 
 The two poisons stand for both ends. *Outliers* are strong: stripes and checkers of two to four pixels, and of three
-times the camera's range, for who posts floats is not bound to it. *Look-alikes* cannot be told by what a pixel's value says: each is an image of the
-batch whose small blocks were put in another order, one order for all, so that its histogram is the image's own and all
-of them pull the same way. Neither knows the frozen model; an attacker who has it may do worse.
+times the camera's range, for who posts floats is not bound to it. *Look-alikes* cannot be told by what a pixel's value
+says: each is an image of the batch whose small blocks were put in another order, one order for all, so that its
+histogram is the image's own and all of them pull the same way. Neither knows the frozen model; an attacker who has it
+may do worse.
 """
 
 import numpy as np
