@@ -1,6 +1,6 @@
 """`foreoptic bench harm`: run what is not in the folder yet, write the report, print what it says."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,18 +12,28 @@ from trainer.datasets import DatasetError
 from trainer.plugins import UnknownMethod, UnknownPreset
 from trainer.shifts.registry import KINDS
 from trainer.studies.gauntlet.figures import draw_all
+from trainer.studies.gauntlet.intervals import Estimate
 from trainer.studies.gauntlet.jobs import JUDGED, SEEDS, SIZE, Job, Terms, UnknownJob, jobs_of, program_digest
 from trainer.studies.gauntlet.materials import MATERIALS, Files
 from trainer.studies.gauntlet.records import Record
-from trainer.studies.gauntlet.report import COLUMNS, to_csv, to_json, to_markdown
-from trainer.studies.gauntlet.summary import grouped, overall, summarise
+from trainer.studies.gauntlet.report import UNKNOWN, to_csv, to_json, to_markdown
+from trainer.studies.gauntlet.summary import Summary, grouped, overall, summarise
 from trainer.studies.gauntlet.workers import Run, found_records, run_all
 
 RECORDS, PAGE, LINES = "records", "harm.md", "harm.csv"
-QUICK_KINDS = ("clean", "one-class", "too-small", "junk", "outliers-10")
+QUICK_KINDS = ("clean", "too-small", "junk", "outliers-10")
 QUICK_SEEDS, QUICK_SIZE, QUICK_JUDGED = 1, 48, 200
-SHOWN = ("jobs", "promoted, %", "harm, %", "worst", "missed, %", "clean kept, %", "gain", "seconds, median")
-"""What fits on a terminal; the report has everything."""
+SHOWN: Mapping[str, Callable[[Summary], str]] = {
+    "jobs": lambda s: str(s.jobs),
+    "harm %": lambda s: _value(s.harm),
+    "at most": lambda s: UNKNOWN if s.harm is None else f"{s.harm.high:.1f}",
+    "worst": lambda s: f"{s.worst:.1f}",
+    "missed %": lambda s: _value(s.missed),
+    "kept %": lambda s: _value(s.kept),
+    "gain": lambda s: _value(s.gain),
+    "seconds": lambda s: _value(s.seconds),
+}
+"""What fits on a terminal; the report has everything, and every interval."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +138,13 @@ def _write(run: Run, records: Sequence[Record], notes: Sequence[str], out: Path)
 
 def _print(records: Sequence[Record], notes: Sequence[str], out: Path) -> None:
     groups = overall(records) + grouped(records, lambda record: record.kind)
-    rows = [[group.name, *(COLUMNS[name](summarise(group.records)) for name in SHOWN)] for group in groups]
+    summaries = [(group.name, summarise(group.records)) for group in groups]
+    rows = [[name, *(cell(summary) for cell in SHOWN.values())] for name, summary in summaries]
     show.print_table("", ["jobs of", *SHOWN], rows)
     for note in notes:
         show.out.print(note, soft_wrap=True)
     show.out.print(f"report in {out / PAGE}", soft_wrap=True)
+
+
+def _value(estimate: Estimate | None) -> str:
+    return UNKNOWN if estimate is None else f"{estimate.value:.1f}"

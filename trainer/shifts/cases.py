@@ -32,7 +32,8 @@ class ShiftCase:
 def make_case(kind: Kind, pool: Labelled, judged: Labelled, *, count: int, seed: int) -> ShiftCase:
     """Draw strengths, choose up to `count` images of the pool, shift both parts, spoil the batch.
 
-    The same arguments give the same images. Fewer than `count` are posted where the kind finds no more in the pool.
+    The same arguments give the same images. Fewer than `count` are posted where the kind finds no more in the pool, or
+    says itself how many.
     """
     scene = Scene.of(pool.images)
     strengths = _stream(kind, seed, STRENGTHS)
@@ -40,7 +41,7 @@ def make_case(kind: Kind, pool: Labelled, judged: Labelled, *, count: int, seed:
     pick, shift, spoil = (_draw(part, scene, strengths) for part in (kind.pick, kind.shift, kind.spoil))
     rows = _stream(kind, seed, ROWS)
     picked = _apply(pick, pool.take(rows.permutation(len(pool.labels))), rows)
-    batch = picked.take(np.arange(min(count, len(picked.labels))))
+    batch = picked.take(np.arange(min(kind.own_size or count, len(picked.labels))))
     batch = _apply(shift, batch, _stream(kind, seed, BATCH))
     batch = _apply(spoil, batch, _stream(kind, seed, SPOILT))
     drawn = [item for part in (pick, shift, spoil) for step in part for item in step.settings.items()]

@@ -89,7 +89,7 @@ class Kind:
         pick: which images are posted, of a whole pool in random order. shift: what happened to all images of this
             domain, those that accuracy is judged on too. spoil: what somebody put into the batch; never judged on.
         stream: kinds with one stream have the same images and the same shift where their first steps are the same.
-        own_size: whether it says itself how many images are posted.
+        own_size: the most images that it posts, for one that says itself how many; else 0.
     """
 
     name: str
@@ -100,7 +100,7 @@ class Kind:
     shift: tuple[Ingredient, ...] = ()
     spoil: tuple[Ingredient, ...] = ()
     stream: str = ""
-    own_size: bool = False
+    own_size: int = 0
 
 
 def on_images(change: Callable[[Planes], Planes]) -> Step:

@@ -8,7 +8,7 @@ from a strength on that calibration stays below.
 
 from collections.abc import Mapping
 
-from trainer.shifts.choices import classes, halves, label_skew, repeated, too_few
+from trainer.shifts.choices import FEW_IMAGES, classes, halves, label_skew, repeated, too_few
 from trainer.shifts.geometry import warp
 from trainer.shifts.hostile import junk, look_alikes, outliers, some_junk
 from trainer.shifts.kind import Answer, Kind, Use
@@ -81,7 +81,7 @@ CHOICES = (
         pick=(repeated,),
         shift=(blur,),
     ),
-    Kind("too-small", "8 to 16 images", Use.JUDGING, Answer.CLEAN, pick=(too_few,), own_size=True),
+    Kind("too-small", "8 to 16 images", Use.JUDGING, Answer.CLEAN, pick=(too_few,), own_size=FEW_IMAGES[1]),
     Kind(
         "too-small+inverted",
         "8 to 16 negatives",
@@ -89,7 +89,7 @@ CHOICES = (
         Answer.HOSTILE,
         pick=(too_few,),
         shift=(inverted,),
-        own_size=True,
+        own_size=FEW_IMAGES[1],
     ),
 )
 

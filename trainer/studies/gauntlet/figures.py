@@ -20,6 +20,8 @@ LINEAR = 1.0
 """Points on either side of zero that are drawn to scale; beyond, the axis is logarithmic."""
 TICKS = (-100, -10, -1, 0, 1, 10, 100)
 PANEL_INCHES, LINE_INCHES = 2.7, 0.24
+LEAST_AXIS = 5.0
+"""Percent that an axis of shares reaches at least."""
 
 
 def draw_all(records: Sequence[Record], folder: Path) -> list[str]:
@@ -95,8 +97,10 @@ def shares(records: Sequence[Record]) -> Figure:
             panel.axhspan(line - 0.5, line + 0.5, color="0.96", zorder=0)
         for line, summary in enumerate(summaries):
             _interval(panel, line, of(summary), colour)
+        # Harm is rare: on an axis up to 100 nobody would see it.
+        widest = max([LEAST_AXIS, *(estimate.high for summary in summaries if (estimate := of(summary)) is not None)])
+        panel.set_xlim(-0.02 * widest, 1.02 * widest)
         panel.set_title(title, fontsize=10)
-        panel.set_xlim(-2, 102)
         _bare(panel)
     panels[0].set_yticks(range(len(groups)), [group.name for group in groups])
     panels[0].set_ylim(len(groups) - 0.4, -0.6)
@@ -153,8 +157,8 @@ def forecasts(records: Sequence[Record]) -> Figure | None:
     for use, colour in ((Use.CALIBRATION, KEPT), (Use.JUDGING, SERVED)):
         pairs = [(record.gain, forecast) for record, forecast in found if record.use is use]
         x, y = [gain for gain, _ in pairs], [forecast.gain for _, forecast in pairs]
-        error = [[f.gain - f.low for _, f in pairs], [f.high - f.gain for _, f in pairs]]
-        panel.errorbar(x, y, error, fmt="o", markersize=3, linewidth=0.4, color=colour, label=f"{use} kinds")
+        panel.vlines(x, [f.low for _, f in pairs], [f.high for _, f in pairs], color=colour, linewidth=0.4, alpha=0.4)
+        panel.scatter(x, y, s=7, color=colour, alpha=0.6, label=f"{use} kinds")
     panel.axline((0, 0), slope=1, color="0.5", linewidth=0.7)
     panel.set_xlabel("points that the candidate brings")
     panel.set_ylabel("points forecast")

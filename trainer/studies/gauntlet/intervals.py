@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest, rankdata
 
 CONFIDENCE = 0.95
-RESAMPLES = 2_000
+RESAMPLES = 1_000
 SEED = 0
 FEWEST_PAIRS = 3
 """Fewer pairs have no rank correlation to speak of."""

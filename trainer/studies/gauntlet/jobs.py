@@ -64,7 +64,7 @@ def jobs_of(
     for preset in filter(None, (terms.preset, terms.offline)):
         load_preset(load_method(terms.method), preset)
     return [
-        Job(material, kind, seed, size)
+        Job(material, kind, seed, KINDS[kind].own_size or size)
         for seed in range(seeds)
         for size in sizes
         for material in materials
@@ -88,8 +88,6 @@ def key_of(job: Job, terms: Terms, digest: str) -> str:
         "data": digest,
         "config": [asdict(load_preset(method, preset)) for preset in presets],
     }
-    if KINDS[job.kind].own_size:
-        facts["size"] = None
     return f"{job.words}-{sha256_hex(canonical_json(facts))[:12]}"
 
 

@@ -34,10 +34,10 @@ LEGEND = (
     "In brackets: 95 % confidence intervals, Wilson's for shares, the bootstrap's for means, medians and quantiles. "
     f"*Harm*: promoted and more than {HARM:g} points below the identity, in percent of all jobs. *Worst*: the lowest "
     "gain of a promoted candidate. *Missed*: not promoted, in percent of the jobs whose candidate gains more than "
-    f"{BENEFIT:g} points. *Clean kept*: nothing promoted, in percent of the jobs with source images that nothing "
-    "happened to. *Gain*: mean of the points that the verdicts brought. *Forecast*: median error in points, and rank "
-    "correlation with what the candidate really gains, where the verdict has a forecast. Seconds are of one thread, "
-    "from batch to verdict."
+    f"{BENEFIT:g} points, hostile ones left out. *Clean kept*: nothing promoted, in percent of the jobs with source "
+    "images that nothing happened to. *Gain*: mean of the points that the verdicts brought. *Forecast*: median error "
+    "in points, and rank correlation with what the candidate really gains, where the verdict has a forecast. Seconds "
+    "are of one thread, from batch to verdict."
 )
 
 Cell = Callable[[Summary], str]

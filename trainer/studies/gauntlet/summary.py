@@ -1,7 +1,8 @@
 """From records to the numbers that decide: harm, what was missed, what was gained, and how long it took.
 
 A job does *harm* if its candidate was promoted and is more than half a point worse than the identity. It *misses* a
-benefit if its candidate gains more than two points and was not promoted.
+benefit if its candidate gains more than two points and was not promoted, unless the batch is hostile: who holds that,
+does right.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,7 +37,8 @@ class Summary:
 
     Attributes:
         harm: of all jobs. worst: the lowest gain of a promoted candidate, 0 if none is below.
-        missed: of the jobs whose candidate gains more than BENEFIT. kept: promoted nothing, of the clean jobs.
+        missed: of the jobs, none of them hostile, whose candidate gains more than BENEFIT.
+        kept: promoted nothing, of the clean jobs.
         gain: mean of what the verdicts brought. seconds, slow: median and 95 % quantile.
         forecast_error: median distance of forecast and candidate's gain. forecast_rank: their rank correlation.
         accepted: promoted, of the jobs of ENOUGH images whose offline fit gains more than BENEFIT.
@@ -66,12 +68,12 @@ def harms(record: Record) -> bool:
 
 def misses(record: Record) -> bool:
     """Whether it left a benefit."""
-    return not record.is_promoted and record.gain > BENEFIT + TOLERANCE
+    return _is_helpful(record) and not record.is_promoted
 
 
 def summarise(records: Sequence[Record]) -> Summary:
     """Count."""
-    helpful = [record for record in records if record.gain > BENEFIT + TOLERANCE]
+    helpful = [record for record in records if _is_helpful(record)]
     clean = [record for record in records if record.answer is Answer.CLEAN]
     forecasts = [(r.verdict.forecast.gain, r.gain) for r in records if r.verdict is not None and r.verdict.forecast]
     seconds = [record.seconds for record in records]
@@ -151,14 +153,20 @@ def poisoned(records: Sequence[Record]) -> list[Poisoned]:
         if KINDS[group.name].stream != UNPOISONED.stream or group.name == UNPOISONED.name:
             continue
         pairs = [(r, twin) for r in group.records if (twin := twins.get((_same(r)[1:], r.size))) is not None]
+        if not pairs:
+            continue
         costs = [twin.served_gain - record.served_gain for record, twin in pairs]
         lost = [
             record.is_promoted and cost > LOST_TO_POISON + TOLERANCE
             for (record, _), cost in zip(pairs, costs, strict=True)
         ]
         promoted = share([record.is_promoted for record, _ in pairs])
-        rows.append(Poisoned(group.name, promoted, bootstrapped(costs, mean), max(costs, default=0.0), share(lost)))
+        rows.append(Poisoned(group.name, promoted, bootstrapped(costs, mean), max(costs), share(lost)))
     return rows
+
+
+def _is_helpful(record: Record) -> bool:
+    return record.answer is not Answer.HOSTILE and record.gain > BENEFIT + TOLERANCE
 
 
 def _same(record: Record) -> tuple[str, str, int]:
