@@ -18,7 +18,7 @@ from trainer.studies.gauntlet.materials import MATERIALS, Files
 from trainer.studies.gauntlet.records import Record
 from trainer.studies.gauntlet.report import UNKNOWN, to_csv, to_json, to_markdown
 from trainer.studies.gauntlet.summary import Summary, grouped, overall, summarise
-from trainer.studies.gauntlet.workers import Run, found_records, run_all
+from trainer.studies.gauntlet.workers import Run, WorkerDied, found_records, run_all
 
 RECORDS, PAGE, LINES = "records", "harm.md", "harm.csv"
 QUICK_KINDS = ("clean", "too-small", "junk", "outliers-10")
@@ -26,14 +26,14 @@ QUICK_SEEDS, QUICK_SIZE, QUICK_JUDGED = 1, 48, 200
 SHOWN: Mapping[str, Callable[[Summary], str]] = {
     "jobs": lambda s: str(s.jobs),
     "harm %": lambda s: _value(s.harm),
-    "at most": lambda s: UNKNOWN if s.harm is None else f"{s.harm.high:.1f}",
+    "≤ %": lambda s: UNKNOWN if s.harm is None else f"{s.harm.high:.1f}",
     "worst": lambda s: f"{s.worst:.1f}",
     "missed %": lambda s: _value(s.missed),
     "kept %": lambda s: _value(s.kept),
     "gain": lambda s: _value(s.gain),
-    "seconds": lambda s: _value(s.seconds),
+    "s": lambda s: _value(s.seconds),
 }
-"""What fits on a terminal; the report has everything, and every interval."""
+"""What fits on a terminal, harm with the upper end of its interval; the report has everything, and every interval."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,12 +62,12 @@ def bench_harm(wanted: Wanted) -> None:
     """Run the gauntlet.
 
     Raises:
-        typer.Exit: a name means nothing, a file cannot be read, or there is nothing to report on.
+        typer.Exit: a name means nothing, a file cannot be read, a worker died, or there is nothing to report on.
     """
     try:
         run, jobs, left_out = _plan(wanted)
         records = _records(run, jobs, wanted)
-    except (DatasetError, UnknownJob, UnknownMethod, UnknownPreset) as error:
+    except (DatasetError, UnknownJob, UnknownMethod, UnknownPreset, WorkerDied) as error:
         raise show.fail(str(error)) from error
     if not records:
         raise show.fail(f"{wanted.out} has no record of these jobs; leave --report-only out to make them")

@@ -1,5 +1,6 @@
 """A job fits what it is told to, judges on what no fit saw, and is done once."""
 
+import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from trainer.studies.gauntlet.jobs import Job, Terms, UnknownJob, jobs_of, key_o
 from trainer.studies.gauntlet.materials import Files, Material, digest_of, load_material
 from trainer.studies.gauntlet.records import find_record, keep_record
 from trainer.studies.gauntlet.runs import divide, measure_job, right_answer
-from trainer.studies.gauntlet.workers import Run, found_records, run_all
+from trainer.studies.gauntlet.workers import Run, WorkerDied, found_records, run_all
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -237,3 +238,15 @@ def test_every_job_is_done_once_and_an_interrupted_run_goes_on(workers: int, tmp
     assert all(r.decision == "failed" for r in records)
     assert {name: (tmp_path / name).stat().st_mtime_ns for name in before} == before
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_worker_that_is_killed_ends_the_run_with_words(tmp_path: Path) -> None:
+    jobs = jobs_of(["optdigits"], ["clean"], seeds=3, sizes=[3], terms=TERMS)
+
+    def kill(_share: float, _words: str) -> None:
+        for process in multiprocessing.active_children():
+            process.kill()
+
+    with pytest.raises(WorkerDied, match="give fewer --workers"):
+        run_all(Run(FILES, TERMS, tmp_path, "today"), jobs, workers=2, advance=kill)
+    assert multiprocessing.active_children() == []

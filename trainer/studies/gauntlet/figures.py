@@ -54,7 +54,7 @@ def gains(records: Sequence[Record]) -> Figure:
     panels[0].set_yticks(range(len(kinds)), kinds)
     panels[0].set_ylim(len(kinds) - 0.4, -0.6)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize=8, columnspacing=1.0)
     figure.supxlabel(f"points that the candidate brings; dotted: {-HARM:g} and +{BENEFIT:g}", fontsize=9)
     return figure
 

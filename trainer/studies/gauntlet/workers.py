@@ -7,6 +7,7 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +24,10 @@ from trainer.task import Report
 
 Advance = Callable[[float, str], None]
 """Told the share of jobs that is behind, and what is being done."""
+
+
+class WorkerDied(Exception):
+    """A worker's process ended in the middle of a job."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ def run_all(run: Run, jobs: Sequence[Job], *, workers: int, advance: Advance) ->
 
     Raises:
         DatasetError: a file is of another form, or has too few images.
+        WorkerDied: by the hand of the system, most likely.
     """
     missing = [job for job in jobs if find_record(run.folder, run.key(job)) is None]
     if workers > 1 and len(missing) > 1:
@@ -94,6 +100,10 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=signal.signal, initargs=quiet)
     try:
         yield pool
+    except BrokenProcessPool as error:
+        raise WorkerDied(
+            "a worker's process was ended, most likely for want of memory; what is done is kept; give fewer --workers"
+        ) from error
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         for process in set(multiprocessing.active_children()) - before:
