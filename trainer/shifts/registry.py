@@ -46,7 +46,7 @@ CALIBRATION = (
 
 SHIFTS = (
     Kind("blur", "Gaussian blur, 1.5 to 7 % of the side", Use.JUDGING, Answer.SHIFT, shift=(blur,)),
-    Kind("vignette", "corners 30 to 100 % darker", Use.JUDGING, Answer.SHIFT, shift=(vignette,)),
+    Kind("vignette", "corners 50 to 100 % darker", Use.JUDGING, Answer.SHIFT, shift=(vignette,)),
     Kind("stuck", "1 to 10 % of pixels stuck, columns offset", Use.JUDGING, Answer.SHIFT, shift=(stuck,)),
     Kind("jpeg", "JPEG, quality 3 to 60", Use.JUDGING, Answer.SHIFT, shift=(jpeg,)),
     Kind("inverted", "the negative, contrast 0.5 to 1", Use.JUDGING, Answer.SHIFT, shift=(inverted,)),

@@ -207,9 +207,9 @@ def _strengths(record: Record) -> str:
     return ", ".join(f"{name} {value:.3g}" for name, value in record.settings.items())
 
 
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first column is words and whose others are numbers."""
-    lines = [head, ["---"] + ["--:"] * (len(head) - 1), *rows]
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], *, words: int = 1) -> str:
+    """A table whose first columns are words and whose others are numbers."""
+    lines = [head, ["---"] * words + ["--:"] * (len(head) - words), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -218,4 +218,5 @@ def kinds_table() -> str:
     return markdown(
         ["kind", "what it is", "for", "right answer"],
         [[f"`{kind.name}`", kind.words, kind.use, kind.answer] for kind in KINDS.values()],
+        words=4,
     )
