@@ -100,14 +100,14 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=signal.signal, initargs=quiet)
     try:
         yield pool
-    except BrokenProcessPool as error:
-        raise WorkerDied(
-            "a worker's process was ended, most likely for want of memory; what is done is kept; give fewer --workers"
-        ) from error
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
+    except BaseException as error:
         for process in set(multiprocessing.active_children()) - before:
             process.terminate()
+        # Only now, for it waits for them, and nobody wants to wait for their jobs.
+        pool.shutdown(cancel_futures=True)
+        if isinstance(error, BrokenProcessPool):
+            words = "a worker's process was ended, most likely for want of memory; what is done is kept"
+            raise WorkerDied(f"{words}; give fewer --workers") from error
         raise
     pool.shutdown()
 
