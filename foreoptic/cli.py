@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import httpx
 import typer
 
-from foreoptic import __version__, options, reproduce, show
+from foreoptic import __version__, bench, options, reproduce, show
 from foreoptic.client import Client, ServiceError
 from foreoptic.options import settings
 from service.contract.errors import ContractError
@@ -23,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(reproduce.app, name="reproduce")
+app.add_typer(bench.app, name="bench")
 
 Model = Annotated[str, typer.Argument(help="A registered model, one that ships, or a bundle's folder.")]
 Name = Annotated[str, typer.Argument(help="A model's name.")]

@@ -54,6 +54,16 @@ def stated_of(layout: Literal["NCHW", "NHWC"] | None, size: str | None, scores: 
     return Stated(layout, None if size is None else _size(size), scores)
 
 
+def whole_numbers(text: str | None, option: str) -> tuple[int, ...] | None:
+    """Numbers above 0, None where nothing is said. Raises typer.Exit; it has been said why."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise show.fail(f"{option} takes whole numbers above 0, separated by commas, got '{text}'")
+    return tuple(int(part) for part in parts)
+
+
 def _numbers(text: str, option: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))

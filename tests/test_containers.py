@@ -135,7 +135,7 @@ def test_the_service_takes_nothing_from_the_stage_that_holds_torch() -> None:
 def test_the_service_lists_no_library_of_the_trainer() -> None:
     light, full = names(requirements("cpu").stdout), names(requirements("cpu", "trainer").stdout)
 
-    assert {"matplotlib", "onnxscript", "scikit-image", "scikit-learn", "torch"} == set(full) - set(light)
+    assert {"matplotlib", "onnxscript", "scikit-image", "scikit-learn", "scipy", "torch"} == set(full) - set(light)
     assert set(light) < set(full)
 
 

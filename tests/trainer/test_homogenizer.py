@@ -13,7 +13,7 @@ from service.contract.job import Progress
 from tests.trainer.tiny_case import reserved_loss, shifted, source, tiny_task
 from trainer.corrector import Corrector
 from trainer.methods.homogenizer import Config, fit
-from trainer.studies.homogenization.distortion import Distortion
+from trainer.shifts.distortion import Distortion
 from trainer.task import Task
 
 STEPS = Config(

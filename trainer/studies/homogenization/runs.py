@@ -25,9 +25,9 @@ from trainer.corrector import Corrector
 from trainer.homogenization import Paper
 from trainer.methods import homogenizer
 from trainer.run import frame_of
+from trainer.shifts.distortion import Distortion
 from trainer.split import split
 from trainer.stages import Frame
-from trainer.studies.homogenization.distortion import Distortion
 from trainer.studies.homogenization.metrics import psnr, ssim, unit_vector_error
 from trainer.studies.homogenization.nets import Net, Normalised, apply
 from trainer.studies.homogenization.protocol import Material, Plan, Sizes, Space

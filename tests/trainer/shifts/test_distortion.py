@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.ndimage import correlate
 
-from trainer.studies.homogenization.distortion import Distortion
+from trainer.shifts.distortion import Distortion
 
 SHAPES = [(1, 9, 7), (3, 6, 8)]
 
