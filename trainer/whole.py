@@ -2,7 +2,7 @@
 
 A statistics loss depends on the images through the pooled moments of each tap alone. Where all images at once would
 take too much memory, a first pass finds those moments, and a second one sends the loss's gradient by them back through
-one piece after another: a third more work, the same gradient.
+one piece after another: the same gradient for half as much work again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
