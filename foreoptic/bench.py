@@ -35,7 +35,7 @@ def harm(
         int | None, typer.Option(min=1, help="Images that accuracy is measured on; 1000, or 200 if --quick.")
     ] = None,
     method: Annotated[str, typer.Option(help="How the corrector is fitted.")] = "homogenizer",
-    preset: Annotated[str, typer.Option(help="The method's choices that are measured.")] = "default",
+    preset: Annotated[str, typer.Option(help="The method's choices that are measured.")] = "cascade",
     offline: Annotated[str | None, typer.Option(help="A preset that is fitted, too, to compare with.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes, each with one thread.")] = 1,
     quick: Annotated[bool, typer.Option("--quick", help="A few small jobs: see that it runs.")] = False,

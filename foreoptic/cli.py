@@ -201,7 +201,7 @@ def fit(
     output: Annotated[Path, typer.Option(help="Folder that the bundle is written to; must not exist.")],
     method: Method = "homogenizer",
     preset: Annotated[
-        str, typer.Option(help="Named choices of the method: default, or homogenizer's paper.")
+        str, typer.Option(help="Named choices of the method: default, cascade (as a job), or homogenizer's paper.")
     ] = "default",
     seed: Annotated[int, typer.Option(help="How the batch is split and the fit started.")] = 0,
     part: Annotated[str | None, typer.Option(help="Read x_PART of the .npz.")] = None,

@@ -23,12 +23,13 @@ class Choice:
         best: it.
     """
 
-    def __init__(self, task: Task, *, errors: float, resamples: int) -> None:
+    def __init__(self, task: Task, *, errors: float, resamples: int, enough: float = 1.0) -> None:
         """Start from the identity.
 
         Args:
             errors: standard errors by which a candidate must be better.
             resamples: bootstrap samples behind a standard error.
+            enough: how many times the loss of an average clean batch of that size is close enough to stop.
         """
         self._task = task
         self._errors, self._resamples = errors, resamples
@@ -36,7 +37,7 @@ class Choice:
         self._seen = torch.cat([task.fit, task.select])
         reference = task.fingerprint.reference
         self._high = reference.at(len(task.select), reserved=True)[1] if reference else 0.0
-        self._clean = reference.at(len(self._seen), reserved=True)[0] if reference else 0.0
+        self._enough = enough * reference.at(len(self._seen), reserved=True)[0] if reference else 0.0
         self.best = Corrector()
         self._moments = self._measure(self.best)
         self._loss_of_all: float | None = None
@@ -48,11 +49,11 @@ class Choice:
 
     @property
     def is_done(self) -> bool:
-        """Whether all images, the fitted ones too, are as close to the source as an average clean batch of that size.
+        """Whether all images, the fitted ones too, are about as close to the source as an average clean batch is.
 
         The select part alone would say so early: of few images an average clean batch lies far off.
         """
-        return self._clean > 0 and self._best_of_all() <= self._clean
+        return self._enough > 0 and self._best_of_all() <= self._enough
 
     def closest(self, candidates: Sequence[Corrector]) -> Corrector:
         """The candidate with the lowest loss, one that is no number counting as infinite; the first of equals."""

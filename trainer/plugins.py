@@ -7,7 +7,9 @@ from typing import Any
 
 METHODS = Path(__file__).parent / "methods"
 DEFAULT = "default"
-"""The preset that a job gets: the method's `Config()`."""
+"""The preset that every method has, its `Config()`: the best fit that it can give."""
+JOB_PRESET = "cascade"
+"""The preset that a job gets, where the method has one of that name: a fit in seconds."""
 
 
 class UnknownMethod(Exception):
@@ -35,12 +37,14 @@ def load_method(name: str) -> ModuleType:
 
 
 def load_preset(method: ModuleType, name: str) -> Any:
-    """A method's configuration by name.
+    """A method's configuration by name; JOB_PRESET is the default of a method that has none.
 
     Raises:
         UnknownPreset: the method has none of that name; the message lists those it has.
     """
     presets = {DEFAULT: method.Config(), **getattr(method, "PRESETS", {})}
+    if name == JOB_PRESET:
+        return presets.get(JOB_PRESET, presets[DEFAULT])
     if name not in presets:
         words = method.__name__.rpartition(".")[2]
         raise UnknownPreset(f"the method {words} has no preset '{name}'; known: {', '.join(presets)}")

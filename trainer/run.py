@@ -29,7 +29,7 @@ from trainer.export import assemble, check_parity, golden_vectors, run_onnx, to_
 from trainer.gate.decide import Case, decide
 from trainer.gate.evidence import gather
 from trainer.measure import measure
-from trainer.plugins import DEFAULT, load_method, load_preset
+from trainer.plugins import JOB_PRESET, load_method, load_preset
 from trainer.reading import Reading, read_model
 from trainer.split import Parts, split
 from trainer.stages import Frame
@@ -74,7 +74,7 @@ def fit(
     report: Report,
     clock: "Clock",
     *,
-    preset: str = DEFAULT,
+    preset: str = JOB_PRESET,
 ) -> tuple[Verdict, Bundle[CorrectorManifest]]:
     """Fit, export, compare both forms, judge. The same arguments give the same bytes.
 

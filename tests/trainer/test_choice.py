@@ -122,6 +122,15 @@ def test_it_is_done_when_the_best_is_as_close_as_a_clean_batch(tiny, task: Task)
     assert choice(tiny_task(tiny, source(200, 6))).is_done
 
 
+@pytest.mark.parametrize(("enough", "is_done"), [(0.001, False), (1.0, True)])
+def test_how_close_is_enough_is_told_in_losses_of_a_clean_batch(task: Task, enough: float, *, is_done: bool) -> None:
+    found = Choice(task, errors=2.0, resamples=50, enough=enough)
+
+    found.consider(exact(task))
+
+    assert found.is_done == is_done
+
+
 def test_without_a_clean_batchs_loss_it_is_never_done(tiny) -> None:
     task = tiny_task(tiny, source(200, 6))
 

@@ -7,7 +7,7 @@ import pytest
 
 import trainer.methods
 from service.jobs import methods as known_to_the_service
-from trainer.plugins import DEFAULT, UnknownMethod, UnknownPreset, known_methods, load_method, load_preset
+from trainer.plugins import DEFAULT, JOB_PRESET, UnknownMethod, UnknownPreset, known_methods, load_method, load_preset
 
 
 def test_every_file_of_the_folder_is_a_method_and_nothing_else_is() -> None:
@@ -61,6 +61,14 @@ def test_every_method_has_the_preset_that_a_job_gets(name: str) -> None:
     assert load_preset(method, DEFAULT) == method.Config()
     with pytest.raises(UnknownPreset, match=f"{name} has no preset 'Default'; known: default"):
         load_preset(method, "Default")
+
+
+def test_a_job_gets_the_cascade_of_a_method_that_has_one_and_else_its_default() -> None:
+    class Lone(ModuleType):
+        Config = dict
+
+    assert load_preset(load_method("homogenizer"), JOB_PRESET) != load_preset(load_method("homogenizer"), DEFAULT)
+    assert load_preset(Lone("trainer.methods.lone"), JOB_PRESET) == load_preset(Lone("trainer.methods.lone"), DEFAULT)
 
 
 def test_the_service_knows_the_same_methods_without_importing_them() -> None:

@@ -13,7 +13,8 @@ that start as the identity, no batch statistics inside the corrector, and its si
 5. A deconvolution that is the best goes on in rounds, and behind the closest family a residual network is fitted in
    rounds, each for as long as a round is worth taking.
 
-That is the preset `default`. The preset `paper` is what the paper and its authors' code do: `trainer.homogenization`.
+That is the preset `default`; `cascade`, which a job gets, does the same with less. The preset `paper` is what the paper
+and its authors' code do: `trainer.homogenization`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,7 @@ from trainer.choice import Choice
 from trainer.corrector import Corrector
 from trainer.descent import Descent, Ranked
 from trainer.homogenization import Paper, fit_paper
+from trainer.plugins import JOB_PRESET
 from trainer.refinement import Refinement
 from trainer.stages import Stage
 from trainer.stages.deconvolution import Deconvolution
@@ -65,6 +67,7 @@ class Config:
         criterion_weight: of the cross-entropy with the images' labels, in studies that have them.
         errors: standard errors by which a larger family must be better.
         resamples: bootstrap samples behind a standard error.
+        enough: times the loss of an average clean batch at which fitting stops.
     """
 
     batch: int = 96
@@ -96,9 +99,28 @@ class Config:
     criterion_weight: float = 0.0
     errors: float = 2.0
     resamples: int = 100
+    enough: float = 1.0
 
 
-PRESETS: Mapping[str, Config | Paper] = {"default": Config(), "paper": Paper()}
+CASCADE = Config(
+    batch=64,
+    probe=48,
+    warp_steps=20,
+    filter_steps=15,
+    tone_steps=15,
+    warming_steps=10,
+    both_steps=25,
+    race_images=64,
+    race_passes=6,
+    rounds=2,
+    passes=8,
+    residual_rounds=1,
+    residual_steps=25,
+    enough=1.5,
+)
+"""The same stages with a fifth of the work: see docs/decisions/0011-a-fit-in-seconds.md."""
+
+PRESETS: Mapping[str, Config | Paper] = {"default": Config(), JOB_PRESET: CASCADE, "paper": Paper()}
 
 
 def fit(task: Task, config: Config | Paper) -> Corrector:
@@ -123,7 +145,9 @@ def _search(task: Task, config: Config) -> Corrector:
         scale_free=config.scale_free,
         criterion_weight=config.criterion_weight,
     )
-    search = _Search(config, descent, Choice(task, errors=config.errors, resamples=config.resamples))
+    search = _Search(
+        config, descent, Choice(task, errors=config.errors, resamples=config.resamples, enough=config.enough)
+    )
     if not search.choice.looks_clean:
         _fit_families(search)
         if not search.choice.is_done:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from service.contract.digest import canonical_json, sha256_hex
-from trainer.plugins import DEFAULT, load_method, load_preset
+from trainer.plugins import JOB_PRESET, load_method, load_preset
 from trainer.shifts.registry import KINDS
 from trainer.studies.gauntlet.materials import MATERIALS
 
@@ -29,7 +29,7 @@ class Terms:
     """
 
     method: str = "homogenizer"
-    preset: str = DEFAULT
+    preset: str = JOB_PRESET
     offline: str | None = None
     judged: int = JUDGED
 
