@@ -96,8 +96,8 @@ def _compared(
 def nuclear_norm(probability: Floats) -> float:
     """Sum of the singular values of (n, K) over its largest possible value, sqrt(n min(n, K)).
 
-    1 if every prediction is sure and all classes are as frequent; sure predictions of one class have the least of all
-    sure ones, sqrt(1 / min(n, K)), and so have uniform ones of n rows more, sqrt(1 / (K min(n, K))).
+    1 if every prediction is sure and all classes are as frequent, 1 / sqrt(min(n, K)) if all are sure of one class,
+    1 / sqrt(K min(n, K)) if all are uniform.
 
     Source: Deng et al. (2023), "Confidence and dispersity speak".
     """

@@ -12,6 +12,7 @@ from service.contract.statistics import Floats
 IMAGES_A_DIRECTION = 8
 """Directions in which images may deviate are at most one for so many images."""
 ROUNDING = 1e-9
+"""Scores in units of the columns that vary less than this are what arithmetic left over."""
 FAR = 6.0
 """Robust z of the distance above which an image deviates. Of 256 honest images, by channel means of the first two
 taps, 0 to 2 % do in the mean and 5 % in the worst draw: trim, rather than refuse. In a batch of digits inverted,
@@ -36,7 +37,7 @@ def deviations(values: Floats) -> Floats:
     directions = np.linalg.svd(sphere, full_matrices=False)[2][: max(1, len(values) // IMAGES_A_DIRECTION)].T
     scores = scaled @ directions
     outside = np.linalg.norm(scaled - scores @ directions.T, axis=1, keepdims=True)
-    all_scores = _scaled(np.concatenate([scores, outside], axis=1))
+    all_scores = _scaled(np.concatenate([scores, outside], axis=1), ROUNDING)
     # A length is not negative: to lie less far outside than others is not to deviate.
     all_scores[:, -1] = np.maximum(all_scores[:, -1], 0.0)
     return _scaled(np.linalg.norm(all_scores, axis=1, keepdims=True))[:, 0]
@@ -67,11 +68,8 @@ def _power(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
     return float(np.square(first.astype(np.float64) - second.astype(np.float64)).mean())
 
 
-def _scaled(values: Floats) -> Floats:
-    """Columns less their median, over 1.4826 median absolute deviations; constant columns become zero.
-
-    So do those that hardly vary beside the others: they are rounding.
-    """
+def _scaled(values: Floats, least: float = 0.0) -> Floats:
+    """Columns less their median, over 1.4826 median absolute deviations; zero where these are not above `least`."""
     centred = values - np.median(values, axis=0)
     scale = 1.4826 * np.median(np.abs(centred), axis=0)
-    return np.divide(centred, scale, out=np.zeros_like(centred), where=scale > ROUNDING * scale.max())
+    return np.divide(centred, scale, out=np.zeros_like(centred), where=scale > least)

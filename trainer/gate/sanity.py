@@ -102,11 +102,10 @@ def robust_z(values: Floats, least: Floats) -> Floats:
     """
     low, middle, high = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
     apart = values - middle
-    both = np.maximum(np.median(np.abs(apart), axis=0) / QUARTILE, least)
-    unit = np.where(
-        apart > 0, np.maximum((high - middle) / QUARTILE, both), np.maximum((middle - low) / QUARTILE, both)
-    )
-    return np.divide(np.abs(apart), unit, out=np.zeros_like(apart), where=unit > 0)
+    least = np.maximum(np.median(np.abs(apart), axis=0), QUARTILE * least)
+    unit = np.where(apart > 0, np.maximum(high - middle, least), np.maximum(middle - low, least)) / QUARTILE
+    z: Floats = np.divide(np.abs(apart), unit, out=np.zeros_like(apart), where=unit > 0)
+    return z
 
 
 def _divided(rows: NDArray[np.int64], faulty: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

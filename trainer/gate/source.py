@@ -37,7 +37,7 @@ def outcome_statistics(
     kept = np.sort(np.argsort(-mean, kind="stable")[:MOST_CLASSES])
     channels = np.unique(np.linspace(0, first_tap.shape[1] - 1, min(MOST_CHANNELS, first_tap.shape[1])).astype(int))
     right = probability.argmax(axis=1) == classes
-    sizes = [size for size in SIZES if size <= len(probability)]
+    sizes = [size for size in SIZES if size <= len(probability)] or [len(probability)]
     return OutcomeStatistics(
         classes=kept,
         probability=quantiles(probability[:, kept].T),
