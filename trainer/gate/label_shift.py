@@ -2,16 +2,18 @@
 
 Black-box shift estimation. If images of a class look as they did at the source, mean probabilities q of the batch are
 the mixture of the mean probabilities M_c of the source's images of each class, q = sum over c of pi_c M_c. It says
-nothing where that is not so: `PriorEstimate.is_safe` tells what can be seen of it. Numpy only.
+nothing where that is not so: `PriorEstimate.is_safe` tells what predictions show of it, `explained` what taps do, and
+only both together are to be relied on. Numpy only.
 
 Source: Lipton, Wang & Smola (2018), "Detecting and correcting for label shift with black box predictors".
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from service.contract.distances import statistics_loss
 from service.contract.fingerprint import Fingerprint, OutcomeStatistics, TapStatistics
 from service.contract.statistics import ChannelMoments, Floats
 
@@ -20,7 +22,8 @@ MOST_CONDITION = 30.0
 FEWEST_OF_CLASS = 3
 MOST_CLIPPED = 0.10
 """A solution with more than this below zero is no mixture of the source's classes: they look different now."""
-MOST_SPREAD = 0.15
+MOST_NOISE = 0.15
+"""Of the estimate over resampled images, in total variation. 128 balanced images in ten classes have .1, 32 have .2."""
 RESAMPLES = 100
 
 
@@ -47,12 +50,12 @@ class PriorEstimate:
 
     @property
     def is_safe(self) -> bool:
-        """Whether the prior can be relied on, as far as can be told from predictions."""
+        """Whether predictions alone give no reason to doubt the prior."""
         return bool(
             self.condition <= MOST_CONDITION
             and self.smallest_count >= FEWEST_OF_CLASS
             and self.clipped <= MOST_CLIPPED
-            and self.noise <= MOST_SPREAD
+            and self.noise <= MOST_NOISE
         )
 
     def numbers(self, prefix: str = "prior_") -> dict[str, float]:
@@ -101,7 +104,7 @@ def _solve(mixture: Floats, before: Floats, mean: Floats) -> tuple[Floats, float
     change = np.linalg.lstsq(mixture, mean - mixture @ before, rcond=1.0 / MOST_CONDITION)[0]
     raw = before + change
     kept = np.maximum(raw, 0.0)
-    return kept / kept.sum(), float(-np.minimum(raw, 0.0).sum())
+    return kept / kept.sum(), float(np.maximum(-raw, 0.0).sum())
 
 
 def _spread_out(values: Floats, known: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Floats:
@@ -118,6 +121,23 @@ def reweighted(fingerprint: Fingerprint, prior: Floats) -> dict[str, ChannelMome
     moment of the images of class c: exact. Classes without a source image are left out, and the others raised.
     """
     return {name: _mixed(tap, prior) for name, tap in _with_classes(fingerprint.taps).items()}
+
+
+def explained(
+    batch: Mapping[str, ChannelMoments], fingerprint: Fingerprint, prior: Floats, taps: Sequence[str]
+) -> float:
+    """Share of a batch's statistics loss that other class frequencies account for, at most 1.
+
+    1 - loss against the reweighted moments / loss against the source's own. Near 1 where nothing but class frequencies
+    has changed; near 0, or below, where predictions are led astray by another shift, however sure they look: there the
+    prior is wrong though `PriorEstimate.is_safe` may hold. Taps without class moments count with the source's own.
+    Measured on 128 images of MNIST and CIFAR-10 (JPEG): .81 to .99 for skewed batches and for one class alone, -.11 to
+    .41 for other shifts that double the loss of clean batches; in between for clean batches, where there is no loss to
+    explain.
+    """
+    source = fingerprint.moments()
+    plain = statistics_loss(batch, source, taps)
+    return 1.0 - statistics_loss(batch, source | reweighted(fingerprint, prior), taps) / plain if plain > 0 else 0.0
 
 
 def _with_classes(taps: Mapping[str, TapStatistics]) -> dict[str, TapStatistics]:

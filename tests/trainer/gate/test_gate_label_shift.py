@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from service.contract.fingerprint import Fingerprint, OutcomeStatistics, TapStatistics
-from service.contract.statistics import ImageMoments
+from service.contract.statistics import ChannelMoments, ImageMoments, pool, take
 from tests.trainer.gate.outcome_case import CLASSES, drawn, source
-from trainer.gate.label_shift import PriorEstimate, estimate_prior, reweighted
+from trainer.gate.label_shift import PriorEstimate, estimate_prior, explained, reweighted
 
 COUNTS = np.array([40.0, 30.0, 20.0, 10.0])
 SKEW = np.array([1, 0, 5, 2])
@@ -198,3 +198,48 @@ def test_taps_without_class_moments_are_left_out() -> None:
     bare = replace(made, taps={"bare": replace(made.taps["tap"], class_first=none, class_second=none), **made.taps})
 
     assert list(reweighted(bare, np.full(CLASSES, 0.25))) == ["tap"]
+
+
+# What class frequencies account for.
+
+
+def skewed_case() -> tuple[Fingerprint, dict[str, ChannelMoments], np.ndarray]:
+    taps = {name: digits(np.random.default_rng(seed)) for seed, name in enumerate(["early", "late"])}
+    labels = taps["early"][1]
+    batch = pool(take({name: tap[0] for name, tap in taps.items()}, np.repeat(np.arange(60), SKEW[labels])))
+    weights = SKEW * np.bincount(labels)
+    return fingerprint(taps), batch, weights / weights.sum()
+
+
+def test_a_skewed_batch_is_explained_by_its_prior() -> None:
+    made, batch, prior = skewed_case()
+
+    assert explained(batch, made, prior, ["early", "late"]) == pytest.approx(1.0)
+
+
+def test_the_sources_own_prior_explains_nothing() -> None:
+    made, batch, _ = skewed_case()
+
+    assert explained(batch, made, np.array([24, 18, 12, 6]) / 60, ["early", "late"]) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_prior_does_not_explain_another_scale() -> None:
+    made, _, prior = skewed_case()
+    brighter = {name: ChannelMoments(3.0 * m.mean + 2.0, 9.0 * m.var) for name, m in made.moments().items()}
+
+    assert explained(brighter, made, prior, ["early", "late"]) < 0.4
+
+
+def test_taps_without_class_moments_stay_unexplained() -> None:
+    made, batch, prior = skewed_case()
+    none = np.zeros((0, 5))
+    bare = replace(made, taps={**made.taps, "late": replace(made.taps["late"], class_first=none, class_second=none)})
+
+    assert explained(batch, bare, prior, ["late"]) == 0.0
+    assert 0.0 < explained(batch, bare, prior, ["early", "late"]) < 1.0
+
+
+def test_where_there_is_no_loss_nothing_is_explained() -> None:
+    made, _, prior = skewed_case()
+
+    assert explained(made.moments(), made, prior, ["early"]) == 0.0
