@@ -16,7 +16,8 @@ from trainer.gate.duplicates import repeats
 from trainer.gate.signatures import RINGS, signatures
 
 FLAT = 1e-3
-"""Standard deviation, as a share of the span, below which a picture shows nothing: a quarter of a grey level."""
+"""Standard deviation, as a share of the span, that no channel of a picture exceeds which shows nothing, whatever its
+colour: a quarter of a grey level."""
 FAR = 6.0
 """Robust z above which one entry of a signature makes an outlier."""
 LEAST_MEAN, LEAST_LOG, LEAST_MORE = 0.01, 0.25, 0.5
@@ -72,7 +73,8 @@ def examine(images: NDArray[np.floating], span: float, more: Floats | None = Non
     finite = np.isfinite(images).all(axis=(1, 2, 3))
     rows = np.flatnonzero(finite)
     left_out = {Fault.NOT_FINITE: np.flatnonzero(~finite)}
-    rows, left_out[Fault.FLAT] = _divided(rows, images[rows].std(axis=(1, 2, 3), dtype=np.float64) < FLAT * span)
+    spread = images[rows].std(axis=(2, 3), dtype=np.float64).max(axis=1)
+    rows, left_out[Fault.FLAT] = _divided(rows, spread < FLAT * span)
     rows, left_out[Fault.REPEAT] = _divided(rows, repeats(images[rows]) if len(rows) else np.zeros(0, dtype=np.bool_))
     rows, left_out[Fault.OUTLIER] = _divided(rows, _odd(images, rows, span, more))
     return Sanity(len(images), rows, left_out)

@@ -52,6 +52,13 @@ def test_shares_are_of_the_whole_batch() -> None:
     }
 
 
+def test_a_picture_of_one_colour_is_flat() -> None:
+    images = np.repeat(scenes(20), 3, axis=1)
+    images[4] = np.array([0.9, 0.1, 0.4], dtype=np.float32)[:, None, None]
+
+    assert examine(images, 1.0).left_out[Fault.FLAT].tolist() == [4]
+
+
 def test_an_outlier_may_show_in_further_numbers_alone() -> None:
     more = np.random.default_rng(1).normal(size=(60, 4))
     more[17, 2] = 40.0
