@@ -85,8 +85,7 @@ def _compared(
     return {
         "confidence_gap": confidence - float(source.mean_largest[0]),
         "entropy_gap": float(entropy.mean() - source.mean_entropy[0]),
-        # A quantile stands at the end of its step: the middle of a step stands for the images in it.
-        "entropy_distance": float(wasserstein_distance(entropy, (source.entropy[1:] + source.entropy[:-1]) / 2.0)),
+        "entropy_distance": float(wasserstein_distance(entropy, source.entropy)),
         "marginal_distance": float(np.abs(marginal - source.mean).sum() / 2.0),
         "nuclear_ratio": nuclear / float(expected),
         "estimated_accuracy": None if threshold is None else float((entropy <= threshold[0]).mean()),

@@ -39,7 +39,7 @@ def test_the_source_itself_shows_no_gap_and_its_own_accuracy() -> None:
     assert found.confidence_gap == pytest.approx(0.0, abs=1e-12)
     assert found.entropy_gap == pytest.approx(0.0, abs=1e-12)
     assert found.marginal_distance == pytest.approx(0.0, abs=1e-12)
-    # Quantiles stand for the images between them: half a step of 1/256 on a range of log 4.
+    # Quantiles stand for the images between them: a step of 1/256 on a range of log 4.
     assert found.entropy_distance == pytest.approx(0.0, abs=np.log(4) / 256)
     # 2,000 images against the mean of batches of 1,024 with repeats.
     assert found.nuclear_ratio == pytest.approx(1.0, abs=0.01)

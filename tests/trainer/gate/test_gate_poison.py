@@ -39,6 +39,22 @@ def test_a_break_of_correlation_alone_is_found() -> None:
     assert np.flatnonzero(deviating(values)).tolist() == [0]
 
 
+def test_huge_images_do_not_hide_a_break_of_correlation() -> None:
+    draw = np.random.default_rng(1)
+    values = draw.normal(size=(100, 1)) + 0.05 * draw.normal(size=(100, 2))
+    values[:5] = [1e4, 0.0]
+    values[5] = [1.5, -1.5]
+
+    assert np.flatnonzero(deviating(values)).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_an_image_in_the_very_middle_does_not_deviate() -> None:
+    values = np.random.default_rng(6).normal(size=(64, 200))
+    values[7] = np.median(values, axis=0)
+
+    assert not deviating(values)[7]
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_normal_batches_have_hardly_any(seed: int) -> None:
     assert deviating(batch(512, seed)).mean() <= 0.005
