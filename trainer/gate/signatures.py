@@ -39,7 +39,7 @@ def signatures(images: NDArray[np.floating], span: float) -> Floats:
 
 def _signature(image: Floats, span: float, ring: NDArray[np.int64], counts: NDArray[np.int64]) -> Floats:
     grey = image.mean(axis=0)
-    power = np.abs(np.fft.fft2(grey - grey.mean())) ** 2 / grey.size
+    power = np.abs(np.fft.fft2(grey)) ** 2 / grey.size
     rings = np.bincount(ring, weights=power.ravel(), minlength=RINGS + 1) / counts
     logs = np.log(rings[1:] + ROUNDING * span**2)
     return np.concatenate([image.mean(axis=(1, 2)), image.std(axis=(1, 2)), logs])

@@ -49,6 +49,13 @@ def test_a_batch_of_copies_with_one_other_picture_keeps_the_other() -> None:
     assert np.array_equal(np.flatnonzero(~repeats(batch)), [0, 6])
 
 
+def test_copies_are_found_where_arithmetic_does_not_say_nought() -> None:
+    images = 255.0 * pictures(30, shape=(3, 28, 28))
+    batch = np.concatenate([images, np.repeat(images[:1], 200, axis=0)])
+
+    assert np.array_equal(np.flatnonzero(repeats(batch)), np.arange(30, 230))
+
+
 def test_one_picture_repeats_nothing() -> None:
     assert np.array_equal(repeats(pictures(1)), [False])
 
