@@ -134,9 +134,9 @@ def test_robust_z_of_normal_numbers_is_their_distance_in_standard_deviations() -
 
 def test_each_side_of_a_skewed_column_has_its_own_unit() -> None:
     # Quartiles -1, 0 and 4; the median distance from 0 is 1.
-    values = np.array([-2.0, -1.0, -1.0, -1.0, 0.0, 4.0, 4.0, 4.0, 8.0])[:, None]
+    values = np.array([-1.0, -1.0, -1.0, -1.0, 0.0, 4.0, 4.0, 4.0, 8.0])[:, None]
 
-    expected = 0.6745 * np.array([2, 1, 1, 1, 0, 1, 1, 1, 2])
+    expected = 0.6745 * np.array([1, 1, 1, 1, 0, 1, 1, 1, 2])
     np.testing.assert_allclose(robust_z(values, np.zeros(1))[:, 0], expected)
 
 
