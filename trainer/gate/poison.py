@@ -58,7 +58,7 @@ def disagreement(first: NDArray[np.floating], second: NDArray[np.floating], imag
     """How much two correctors differ on the same images, as a share of what they change.
 
     Root mean square of first - second, over the root mean square of both corrections. 0 if they are equal, sqrt(2) if
-    they have nothing in common, 2 if one undoes what the other does. 0 if neither changes anything. Fits to two halves of
+    they have nothing in common, 2 if one undoes what the other does. 0 if neither changes anything. Fits to halves of
     512 clean USPS images lay .5 and .6 apart and were equally good: more than poison of a tenth made them (.3 to .4).
     """
     corrections = np.sqrt((_power(first, images) + _power(second, images)) / 2.0)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
@@ -37,6 +37,7 @@ def test_another_wrong_class_is_as_wrong() -> None:
     assert (found.helped, found.harmed, found.help_p, found.harm_p) == (0, 0, 1.0, 1.0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=60))
 def test_chances_are_binomial_tails_and_turn_round_with_the_sides(rows: list[tuple[int, int, int]]) -> None:
     labels, baseline, candidate = np.array(rows).T

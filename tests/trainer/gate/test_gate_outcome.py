@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import wasserstein_distance
@@ -101,6 +101,7 @@ def test_agreement_is_the_share_of_equal_predictions() -> None:
     assert agreement(SURE, ONE_CLASS) == 0.25
 
 
+@settings(deadline=None)
 @given(arrays(np.float64, st.tuples(st.integers(1, 12), st.integers(2, 6)), elements=st.floats(0.01, 1)))
 def test_the_nuclear_norm_lies_between_its_ends_and_forgets_the_order(weights: np.ndarray) -> None:
     rows = weights / weights.sum(axis=1, keepdims=True)

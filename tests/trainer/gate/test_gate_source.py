@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.trainer.gate.outcome_case import CLASSES, drawn, source
@@ -10,6 +10,7 @@ from trainer.gate.scores import entropies
 from trainer.gate.source import LEVELS, MOST_CHANNELS, MOST_CLASSES, outcome_statistics, quantiles
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 9) | st.floats(0, 9), min_size=1, max_size=700))
 def test_a_quantile_has_its_share_at_or_below_it_and_less_below(values: list[float]) -> None:
     sample, shares = np.array(values, dtype=float), np.linspace(0, 1, LEVELS)
