@@ -7,12 +7,21 @@ import torch
 from numpy.typing import NDArray
 
 from service.contract.distances import statistics_loss
-from service.contract.fingerprint import Fingerprint, PixelStatistics, ReferenceLoss, TapStatistics
+from service.contract.fingerprint import (
+    Fingerprint,
+    PixelStatistics,
+    ReferenceLoss,
+    SignatureStatistics,
+    TapStatistics,
+)
 from service.contract.input_spec import InputSpec
 from service.contract.manifest import OutputSpec, Tap
 from service.contract.statistics import ChannelMoments, Floats, ImageMoments, TapMoments, pool, take
 from trainer.corrector import Corrector
 from trainer.datasets import Dataset
+from trainer.gate.scores import probabilities
+from trainer.gate.signatures import shrunk_covariance, signatures, span_of
+from trainer.gate.source import outcome_statistics
 from trainer.measure import measure
 from trainer.reading import Reading
 from trainer.spectra import cross_spectrum
@@ -53,7 +62,8 @@ def from_images(
     measured = measure(frozen, Corrector(), torch.from_numpy(sample.images), done)
     predicted = measured.scores.argmax(axis=1)
     labels = sample.labels if sample.labels is not None else predicted
-    probabilities = _probabilities(measured.scores, output)
+    probability = probabilities(measured.scores, output.scores)
+    first_tap = measured.moments[taps[0].name].first
     return Fingerprint(
         frozen_sha256=frozen_sha256,
         kind="full",
@@ -61,9 +71,11 @@ def from_images(
         images=len(sample.images),
         labels_given=sample.labels is not None,
         class_counts=np.bincount(labels, minlength=output.classes).astype(np.float64),
-        confidence=np.percentile(probabilities.max(axis=1), np.linspace(0, 100, PERCENTILES)),
+        confidence=np.percentile(probability.max(axis=1), np.linspace(0, 100, PERCENTILES)),
         pixels=_pixels(sample.images, spec),
         reference=_reference(measured.moments, taps),
+        outcome=outcome_statistics(probability, labels, first_tap, labels_given=sample.labels is not None),
+        signature=_signature(sample.images, spec),
     )
 
 
@@ -175,10 +187,6 @@ def _spectrum(values: Floats) -> Floats:
     return np.asarray(total / np.maximum(np.bincount(ring, minlength=SPECTRUM_RINGS), 1))
 
 
-def _probabilities(scores: NDArray[np.float32], output: OutputSpec) -> Floats:
-    """Softmax, unless the rows are probabilities already."""
-    values = scores.astype(np.float64)
-    if output.scores == "probabilities":
-        return values
-    powers = np.exp(values - values.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+def _signature(images: NDArray[np.float32], spec: InputSpec) -> SignatureStatistics:
+    found = signatures(images, span_of(spec))
+    return SignatureStatistics(found.mean(axis=0), shrunk_covariance(found))

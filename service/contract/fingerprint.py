@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.contract.digest import canonical_json
 from service.contract.errors import FingerprintError
@@ -29,6 +30,12 @@ MISSING_IN_BATCHNORM = (
     "pixel statistics (closed-form colour, tone and deconvolution)",
     "confidence quantiles (outcome signals)",
 )
+MISSING_WITHOUT_OUTCOME = (
+    "outcome statistics of the source (shift test, estimated accuracy, label shift); register the model again",
+)
+MISSING_WITHOUT_SIGNATURE = ("signatures of the source images (whether a batch looks like them); register again",)
+MISSING_WITHOUT_LABELS = ("labels of the source images (estimated accuracy)",)
+MISSING_WITHOUT_CONFUSION = ("mean class probabilities of each class (label shift): too many classes",)
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,49 @@ class PixelStatistics:
 
 
 @dataclass(frozen=True)
+class OutcomeStatistics:
+    """How sure the frozen model is of source images, and of what; K classes, Q quantiles.
+
+    Quantile j is the smallest value that at least the share j / (Q - 1) of the images reach or stay below.
+
+    Attributes:
+        classes: (k,) numbers of the classes whose probability is kept; probability: (k, Q) its quantiles.
+        entropy, largest: (Q,) quantiles of the entropy in nats and of the largest probability.
+        channels: (c,) numbers of the first tap's channels that are kept; channel_means: (c, Q) their means' quantiles.
+        mean: (K,) mean probability of each class.
+        mean_entropy, mean_largest: (1,).
+        sizes: (R,) batch sizes, rising; nuclear_norm: (R,) mean normalised nuclear norm of batches of that size.
+        confusion: (K, K) row c has the mean probabilities of the images of class c, NaN where it has none.
+        accuracy: (1,). entropy_threshold: (1,) as many source images lie at or below it as are classified right.
+
+    `confusion` is None where there are too many classes, the last two where no labels were given.
+    """
+
+    classes: NDArray[np.int64]
+    probability: Floats
+    entropy: Floats
+    largest: Floats
+    channels: NDArray[np.int64]
+    channel_means: Floats
+    mean: Floats
+    mean_entropy: Floats
+    mean_largest: Floats
+    sizes: Floats
+    nuclear_norm: Floats
+    confusion: Floats | None = None
+    accuracy: Floats | None = None
+    entropy_threshold: Floats | None = None
+
+
+@dataclass(frozen=True)
+class SignatureStatistics:
+    """Mean (D,) and shrunk covariance (D, D) of the source images' signatures; see `trainer.gate.signatures`."""
+
+    mean: Floats
+    cov: Floats
+
+
+@dataclass(frozen=True)
 class ReferenceLoss:
     """The statistics loss that clean source batches have only because they are finite.
 
@@ -99,6 +149,15 @@ class ReferenceLoss:
         return mean, high
 
 
+PARTS: Mapping[str, type[Any]] = {
+    "pixels": PixelStatistics,
+    "reference": ReferenceLoss,
+    "outcome": OutcomeStatistics,
+    "signature": SignatureStatistics,
+}
+"""Fields of a fingerprint that it may be without, and what they hold."""
+
+
 @dataclass(frozen=True)
 class Fingerprint:
     """Source statistics of one frozen model.
@@ -108,6 +167,7 @@ class Fingerprint:
         labels_given: whether class-conditional moments rest on labels or on the model's own predictions.
         class_counts: (K,) images of each class, or (0,).
         confidence: (101,) percentiles of the largest class probability, or (0,).
+        outcome, signature: None in batchnorm ones, and in files of older releases.
     """
 
     frozen_sha256: str
@@ -119,10 +179,19 @@ class Fingerprint:
     confidence: Floats = field(default_factory=lambda: np.zeros(0))
     pixels: PixelStatistics | None = None
     reference: ReferenceLoss | None = None
+    outcome: OutcomeStatistics | None = None
+    signature: SignatureStatistics | None = None
 
     def missing(self) -> tuple[str, ...]:
         """What this fingerprint cannot do, in words for a verdict."""
-        return MISSING_IN_BATCHNORM if self.kind == "batchnorm" else ()
+        if self.kind == "batchnorm":
+            return MISSING_IN_BATCHNORM
+        lacks_signature = MISSING_WITHOUT_SIGNATURE if self.signature is None else ()
+        if self.outcome is None:
+            return MISSING_WITHOUT_OUTCOME + lacks_signature
+        lacks_labels = MISSING_WITHOUT_LABELS if self.outcome.accuracy is None else ()
+        lacks_confusion = MISSING_WITHOUT_CONFUSION if self.outcome.confusion is None else ()
+        return lacks_labels + lacks_confusion + lacks_signature
 
     def moments(self) -> dict[str, ChannelMoments]:
         """Mean and variance of every tap."""
@@ -137,17 +206,15 @@ class Fingerprint:
             "images": self.images,
             "labels_given": self.labels_given,
             "taps": list(self.taps),
-            "pixels": self.pixels is not None,
-            "reference": self.reference is not None,
         }
+        parts = {name: getattr(self, name) for name in PARTS}
+        header |= {name: part is not None for name, part in parts.items()}
         arrays: dict[str, Any] = {"header": np.frombuffer(canonical_json(header), dtype=np.uint8)}
         arrays |= {"class_counts": self.class_counts, "confidence": self.confidence}
         for index, tap in enumerate(self.taps.values()):
             arrays |= _named(f"tap{index}", tap)
-        if self.pixels is not None:
-            arrays |= _named("pixels", self.pixels)
-        if self.reference is not None:
-            arrays |= _named("reference", self.reference)
+        for name, part in parts.items():
+            arrays |= _named(name, part) if part is not None else {}
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **{name: np.ascontiguousarray(array) for name, array in arrays.items()})
         return buffer.getvalue()
@@ -174,8 +241,8 @@ class Fingerprint:
                 labels_given=header["labels_given"],
                 class_counts=arrays["class_counts"],
                 confidence=arrays["confidence"],
-                pixels=PixelStatistics(**_part(arrays, "pixels")) if header["pixels"] else None,
-                reference=ReferenceLoss(**_part(arrays, "reference")) if header["reference"] else None,
+                # Files of older releases do not name the parts that they did not know.
+                **{name: kind(**_part(arrays, name)) for name, kind in PARTS.items() if header.get(name)},
             )
         except FingerprintError:
             raise

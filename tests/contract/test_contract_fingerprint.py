@@ -1,6 +1,7 @@
 """Fingerprints: what is read is what was written, and a damaged file says so."""
 
 import io
+import json
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
@@ -11,7 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.contract.errors import FingerprintError
-from service.contract.fingerprint import Fingerprint, PixelStatistics, ReferenceLoss, TapStatistics
+from service.contract.fingerprint import (
+    Fingerprint,
+    OutcomeStatistics,
+    PixelStatistics,
+    ReferenceLoss,
+    SignatureStatistics,
+    TapStatistics,
+)
 
 LAW = settings(deadline=None, max_examples=60)
 
@@ -49,17 +57,47 @@ def full() -> Fingerprint:
             cross_spectrum=draw.random((3, 3, 4, 5)) + 1j * draw.random((3, 3, 4, 5)),
         ),
         reference=ReferenceLoss(np.array([16.0, 64.0]), draw.random((2, 2)), draw.random((2, 2))),
+        outcome=OutcomeStatistics(
+            classes=np.array([0, 1, 3]),
+            probability=np.sort(draw.random((3, 9))),
+            entropy=np.sort(draw.random(9)),
+            largest=np.sort(draw.random(9)),
+            channels=np.array([0, 2]),
+            channel_means=np.sort(draw.random((2, 9))),
+            mean=draw.random(4),
+            mean_entropy=draw.random(1),
+            mean_largest=draw.random(1),
+            sizes=np.array([16.0, 32.0]),
+            nuclear_norm=draw.random(2),
+            confusion=draw.random((4, 4)),
+            accuracy=draw.random(1),
+            entropy_threshold=draw.random(1),
+        ),
+        signature=SignatureStatistics(draw.random(5), draw.random((5, 5))),
     )
 
 
+def without_labels() -> Fingerprint:
+    """As source images without labels give it, of a model with very many classes."""
+    outcome = full().outcome
+    assert outcome is not None
+    return replace(full(), outcome=replace(outcome, confusion=None, accuracy=None, entropy_threshold=None))
+
+
+def before_outcome() -> Fingerprint:
+    """As releases made it that knew neither outcome statistics nor signatures."""
+    return replace(full(), outcome=None, signature=None)
+
+
 def older() -> Fingerprint:
-    """As releases made it that knew neither mean image nor cross-spectrum."""
+    """As releases made it that did not even know mean image and cross-spectrum."""
     pixels = full().pixels
     assert pixels is not None
-    return replace(full(), pixels=replace(pixels, image_mean=None, cross_spectrum=None))
+    return replace(before_outcome(), pixels=replace(pixels, image_mean=None, cross_spectrum=None))
 
 
-makers = pytest.mark.parametrize("make", [batchnorm, full, older], ids=["batchnorm", "full", "older"])
+MAKERS = (batchnorm, full, without_labels, before_outcome, older)
+makers = pytest.mark.parametrize("make", MAKERS, ids=[make.__name__ for make in MAKERS])
 
 
 def assert_same(actual: Any, expected: Any) -> None:
@@ -107,6 +145,24 @@ def test_a_full_fingerprint_lacks_nothing_and_a_batchnorm_one_says_what() -> Non
     assert "label shift" in " ".join(batchnorm().missing())
 
 
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (before_outcome, ["shift test", "signatures"]),
+        (without_labels, ["labels of the source images", "too many classes"]),
+        (lambda: replace(full(), signature=None), ["signatures"]),
+    ],
+    ids=["before outcome statistics", "without labels", "without signatures"],
+)
+def test_a_full_fingerprint_that_lacks_a_part_says_what_it_cannot_do(
+    make: Callable[[], Fingerprint], words: list[str]
+) -> None:
+    missing = make().missing()
+
+    assert len(missing) == len(words)
+    assert all(word in text for word, text in zip(words, missing, strict=True))
+
+
 def test_moments_are_those_of_the_taps() -> None:
     fingerprint = batchnorm()
 
@@ -138,8 +194,23 @@ def without(*names: str) -> bytes:
         return saved(**{key: archive[key] for key in archive.files if key not in names})
 
 
+def in_the_words_of_an_older_release(make: Callable[[], Fingerprint], *names: str) -> bytes:
+    """The file without some arrays, and with a header that does not speak of outcome and signature."""
+    with np.load(io.BytesIO(make().to_bytes())) as archive:
+        arrays = {key: archive[key] for key in archive.files if key not in names}
+    words = json.loads(arrays["header"].tobytes())
+    kept = {key: value for key, value in words.items() if key not in ("outcome", "signature")}
+    return saved(**arrays | {"header": header(json.dumps(kept))})
+
+
+def test_a_file_of_an_older_release_has_neither_outcome_nor_signature() -> None:
+    assert_same(Fingerprint.from_bytes(in_the_words_of_an_older_release(before_outcome)), before_outcome())
+
+
 def test_a_file_of_an_older_release_has_no_mean_image_and_no_cross_spectrum() -> None:
-    back = Fingerprint.from_bytes(without("pixels.image_mean", "pixels.cross_spectrum"))
+    back = Fingerprint.from_bytes(
+        in_the_words_of_an_older_release(before_outcome, "pixels.image_mean", "pixels.cross_spectrum")
+    )
 
     assert_same(back, older())
     assert back.pixels is not None
@@ -160,6 +231,8 @@ def test_a_file_of_an_older_release_has_no_mean_image_and_no_cross_spectrum() ->
         pytest.param(without("class_counts"), id="an_array_is_missing"),
         pytest.param(without("tap3.mean"), id="a_tap_lacks_its_mean"),
         pytest.param(without("pixels.cov"), id="pixels_lack_a_part"),
+        pytest.param(without("outcome.entropy"), id="outcome_lacks_a_part"),
+        pytest.param(without("signature.cov"), id="signature_lacks_a_part"),
         pytest.param(
             b"",
             id="nothing",

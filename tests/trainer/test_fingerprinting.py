@@ -311,6 +311,59 @@ def test_a_flat_picture_has_power_at_zero_alone(tiny_onnx: bytes) -> None:
     assert power[1:].max() == pytest.approx(0, abs=1e-9)
 
 
+# Outcome and signature.
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def test_outcome_statistics_are_those_of_onnxruntimes_scores(
+    full: Fingerprint, activations: Arrays, labels: np.ndarray
+) -> None:
+    probability, outcome = softmax(activations["logits"]), full.outcome
+
+    assert outcome is not None
+    np.testing.assert_allclose(outcome.mean, probability.mean(axis=0), **CLOSE)
+    # The middle of 257 quantiles: at least half of 300 images at or below it.
+    np.testing.assert_allclose(outcome.probability[:, 128], np.sort(probability, axis=0)[149], **CLOSE)
+    np.testing.assert_allclose(outcome.largest[[0, -1]], [probability.max(1).min(), probability.max()], **CLOSE)
+    assert outcome.accuracy == pytest.approx([(probability.argmax(axis=1) == labels).mean()])
+    assert outcome.confusion is not None
+    np.testing.assert_allclose(outcome.confusion[2], probability[labels == 2].mean(axis=0), **CLOSE)
+
+
+def test_channel_means_of_the_first_tap_are_kept(full: Fingerprint, activations: Arrays) -> None:
+    means = activations["conv0"].mean(axis=(2, 3))
+
+    assert full.outcome is not None
+    assert full.outcome.channels.tolist() == list(range(6))
+    np.testing.assert_allclose(full.outcome.channel_means[:, [0, -1]].T, [means.min(0), means.max(0)], **CLOSE)
+
+
+def test_without_labels_confusion_is_by_predicted_class(
+    tiny_onnx: bytes, images: np.ndarray, activations: Arrays
+) -> None:
+    made, probability = fingerprint(tiny_onnx, Dataset(images, None)), softmax(activations["logits"])
+
+    assert made.outcome is not None
+    assert made.outcome.accuracy is None
+    assert made.outcome.confusion is not None
+    assert len(made.missing()) == 1
+    for index in range(CLASSES):
+        of_class = probability.argmax(axis=1) == index
+        expected = probability[of_class].mean(axis=0) if of_class.any() else np.full(CLASSES, np.nan)
+        np.testing.assert_allclose(made.outcome.confusion[index], expected, **CLOSE)
+
+
+def test_the_signature_is_that_of_the_source_images(full: Fingerprint, images: np.ndarray) -> None:
+    assert full.signature is not None
+    np.testing.assert_allclose(full.signature.mean[0], images.mean(), rtol=1e-6)
+    np.testing.assert_allclose(full.signature.mean[1], images.std(axis=(1, 2, 3)).mean(), rtol=1e-6)
+    assert np.linalg.eigvalsh(full.signature.cov).min() > 0
+
+
 # From BatchNormalization alone.
 
 
