@@ -28,6 +28,7 @@ from trainer.corrector import Corrector
 from trainer.export import assemble, check_parity, golden_vectors, run_onnx, to_onnx
 from trainer.gate.decide import Case, decide
 from trainer.gate.evidence import gather
+from trainer.gate.screen import Screening, screen
 from trainer.measure import measure
 from trainer.plugins import JOB_PRESET, load_method, load_preset
 from trainer.reading import Reading, read_model
@@ -82,14 +83,18 @@ def fit(
         preset: name of the method's choices; the manifest has every one of them.
     """
     torch.set_num_threads(job.threads)
-    parts = split(len(images), job.seed)
     with clock.time("load"):
         frozen, fingerprint = _load(job, model, images)
+    with clock.time("screen"):
+        uncorrected = measure(frozen, Corrector(), torch.from_numpy(images))
+        screening = screen(images, uncorrected, fingerprint, model.manifest, seed=job.seed)
+        images = images[screening.rows]
+    parts = split(len(images), job.seed)
     with clock.time("fit"):
         method = load_method(job.method)
         config = load_preset(method, preset)
         task = _task(model.manifest, frozen, fingerprint, images, parts, job.seed, report)
-        corrector: Corrector = method.fit(task, config)
+        corrector: Corrector = Corrector() if screening.reason else method.fit(task, config)
     with clock.time("export"):
         report(Progress(share=0.9, step="export"))
         content = to_onnx(corrector, model.manifest, method=job.method)
@@ -97,7 +102,7 @@ def fit(
         golden = golden_vectors(content, model.manifest)
     with clock.time("judge"):
         report(Progress(share=0.95, step="judge"))
-        verdict = _judge(corrector, champion, task, images[parts.judge], model.manifest.input)
+        verdict = _judge(corrector, champion, task, screening, images[parts.judge], model.manifest.input)
     manifest, files = assemble(
         corrector, model.manifest, job, content=content, golden=golden, verdict=verdict, configuration=asdict(config)
     )
@@ -172,7 +177,12 @@ def frame_of(manifest: ModelManifest, images: Images) -> Frame:
 
 
 def _judge(
-    corrector: Corrector, champion: Bundle[CorrectorManifest] | None, task: Task, images: Images, spec: InputSpec
+    corrector: Corrector,
+    champion: Bundle[CorrectorManifest] | None,
+    task: Task,
+    screening: Screening,
+    images: Images,
+    spec: InputSpec,
 ) -> Verdict:
     judged = torch.from_numpy(images)
     candidate = measure(task.frozen, corrector, judged)
@@ -188,5 +198,6 @@ def _judge(
             against_champion=against_champion,
             missing=task.fingerprint.missing(),
             is_identity=not corrector.names(),
+            screening=screening,
         )
     )

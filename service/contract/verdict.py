@@ -18,6 +18,8 @@ class ReasonCode(StrEnum):
 
     LOSS_FALLS = "loss_falls"
     NOTHING_TO_CORRECT = "nothing_to_correct"
+    LABEL_SHIFT = "label_shift"
+    BATCH_UNFIT = "batch_unfit"
     NOT_SURE_ENOUGH = "not_sure_enough"
     CHAMPION_AS_GOOD = "champion_as_good"
     LOSS_RISES = "loss_rises"

@@ -153,7 +153,7 @@ def test_the_outcome_is_written_last_and_tells_how_long_each_step_took(done: tup
 
     assert (folder / OUTCOME).stat().st_mtime_ns >= max(others)
     timings = outcome(folder).timings
-    assert list(timings) == ["read", "load", "fit", "export", "judge", "stage"]
+    assert list(timings) == ["read", "load", "screen", "fit", "export", "judge", "stage"]
     assert all(seconds >= 0 for seconds in timings.values())
     assert timings["fit"] > 0
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from service.contract.verdict import Decision, Reason, ReasonCode, Verdict
 from trainer.gate.evidence import Evidence
+from trainer.gate.screen import Screening
 
 LEAST_FALL = 0.20
 """The loss on reserved taps must fall by this share; less may be the corrector's own noise."""
@@ -33,12 +34,14 @@ class Case:
         against_champion: the candidate against what is served, None where that is the identity.
         missing: what the fingerprint cannot do, in words.
         is_identity: the fit came out without a stage.
+        screening: what the batch showed before the fit.
     """
 
     against_identity: Evidence
     against_champion: Evidence | None
     missing: tuple[str, ...]
     is_identity: bool
+    screening: Screening | None = None
 
 
 def decide(case: Case) -> Verdict:
@@ -46,12 +49,16 @@ def decide(case: Case) -> Verdict:
     decision, reason = _rule(case)
     reasons = [reason, *(Reason(code=ReasonCode.EVIDENCE_MISSING, text=f"not available: {m}") for m in case.missing)]
     numbers = case.against_identity.numbers()
+    if case.screening is not None:
+        numbers |= case.screening.numbers()
     if case.against_champion is not None:
         numbers |= case.against_champion.numbers("champion_")
     return Verdict(decision=decision, reasons=tuple(reasons), numbers=numbers)
 
 
 def _rule(case: Case) -> tuple[Decision, Reason]:
+    if case.screening is not None and case.screening.reason is not None:
+        return Decision.HOLD, case.screening.reason
     e = case.against_identity
     if e.reference_high is not None and e.loss_before <= e.reference_high:
         text = f"loss on reserved taps is {e.loss_before:.4g} without correction, as for clean source batches"
