@@ -41,6 +41,14 @@ def images(tmp_path):
     return file
 
 
+@pytest.fixture
+def dark(tmp_path):
+    """Images that the model sees a shift in."""
+    file = tmp_path / "dark.npz"
+    np.savez(file, x=0.4 * random_rows(200), y=np.arange(200) % 4)
+    return file
+
+
 def test_register_makes_a_model_that_ls_shows(invoke, model_file, images, tiny) -> None:
     registered = invoke("register", model_file, "--name", "mine", "--source", images, "--labels", "a,b,c,d", "--json")
     listed = invoke("ls", "--json")
@@ -105,10 +113,10 @@ def test_fit_writes_a_bundle_that_verify_accepts(invoke, model_file, images, tmp
     assert read_bundle(output, CorrectorManifest).digest in verified.stdout
 
 
-def test_fit_takes_a_preset_and_the_manifest_has_its_choices(invoke, model_file, images, tmp_path) -> None:
+def test_fit_takes_a_preset_and_the_manifest_has_its_choices(invoke, model_file, images, dark, tmp_path) -> None:
     invoke("register", model_file, "--name", "mine", "--source", images)
 
-    fitted = invoke("fit", "mine", images, "--output", tmp_path / "corrector", "--preset", "paper", "--json")
+    fitted = invoke("fit", "mine", dark, "--output", tmp_path / "corrector", "--preset", "paper", "--json")
 
     assert fitted.exit_code == 0, fitted.output
     bundle = read_bundle(tmp_path / "corrector", CorrectorManifest)
@@ -123,7 +131,7 @@ def test_fit_refuses_a_preset_that_there_is_not_with_those_that_are(invoke, mode
     done = invoke("fit", "mine", images, "--output", tmp_path / "corrector", "--preset", "other")
 
     assert done.exit_code == 1
-    assert "no preset 'other'; known: default, paper" in done.stderr
+    assert "no preset 'other'; known: default, cascade, paper" in done.stderr
     assert not (tmp_path / "corrector").exists()
 
 
@@ -133,12 +141,12 @@ def test_fit_refuses_a_preset_that_there_is_not_with_those_that_are(invoke, mode
     ids=["labels", "source"],
 )
 def test_a_preset_that_needs_what_a_batch_has_not_says_so(
-    choices, said, invoke, model_file, images, tmp_path, monkeypatch
+    choices, said, invoke, model_file, images, dark, tmp_path, monkeypatch
 ) -> None:
     invoke("register", model_file, "--name", "mine", "--source", images)
     monkeypatch.setitem(homogenizer.PRESETS, "needy", Paper(**choices))
 
-    done = invoke("fit", "mine", images, "--output", tmp_path / "corrector", "--preset", "needy")
+    done = invoke("fit", "mine", dark, "--output", tmp_path / "corrector", "--preset", "needy")
 
     assert done.exit_code == 1
     assert said in done.stderr
