@@ -9,7 +9,7 @@ METHODS = Path(__file__).parent / "methods"
 DEFAULT = "default"
 """The preset that every method has, its `Config()`: the best fit that it can give."""
 JOB_PRESET = "cascade"
-"""The preset that a job gets, where the method has one of that name: a fit in seconds."""
+"""The preset that a job gets, where the method has one of that name: less work for nearly as much."""
 
 
 class UnknownMethod(Exception):

@@ -5,7 +5,7 @@ steps wander. All images together have so little of it that a quasi-Newton metho
 """
 
 from copy import deepcopy
-from math import inf
+from math import inf, isfinite
 
 import torch
 
@@ -20,7 +20,7 @@ class Refinement:
 
     Attributes:
         corrector: what it has come to, a copy of what it started from.
-        loss: the lowest statistics loss on the way; infinite before the first step.
+        loss: the statistics loss there; infinite before the first step, and where it is no number.
     """
 
     def __init__(self, descent: Descent, corrector: Corrector, label: str, *, images: int | None = None) -> None:
@@ -38,15 +38,14 @@ class Refinement:
         (group,) = self._optimiser.param_groups
         group["max_iter"] = group["max_eval"] = passes
         self._optimiser.step(self._closure)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        ((_, self.loss),) = self._descent.ranked([self.corrector], self._images)
         return deepcopy(self.corrector)
 
     def _closure(self) -> float:
         """The loss in units of that at the start: the optimiser's tolerances are absolute."""
         self._optimiser.zero_grad()
         loss = self._descent.backward_all(self.corrector, self._label, self._images)
-        if loss < self.loss:
-            self.loss = loss
-        self._unit = self._unit or max(loss, 1e-12)
+        self._unit = self._unit or (max(loss, 1e-12) if isfinite(loss) else 1.0)
         for parameter in self.corrector.parameters():
             if parameter.grad is not None:
                 parameter.grad /= self._unit

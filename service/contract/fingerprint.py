@@ -28,7 +28,7 @@ MISSING_IN_BATCHNORM = (
     "clean-batch reference loss (early stop, and the answer 'nothing to correct')",
     "class-conditional moments (label shift)",
     "pixel statistics (closed-form colour, tone and deconvolution)",
-    "confidence quantiles (outcome signals)",
+    "outcome statistics (shift test before a fit, outcome signals)",
 )
 MISSING_WITHOUT_OUTCOME = (
     "outcome statistics of the source (shift test, estimated accuracy, label shift); register the model again",

@@ -71,6 +71,8 @@ def examine(images: NDArray[np.floating], span: float, more: Floats | None = Non
         more: (n, D) further numbers of each image that outliers are looked for in, such as the first tap's means.
     """
     finite = np.isfinite(images).all(axis=(1, 2, 3))
+    if more is not None:
+        finite &= np.isfinite(more).all(axis=1)
     rows = np.flatnonzero(finite)
     left_out = {Fault.NOT_FINITE: np.flatnonzero(~finite)}
     spread = images[rows].std(axis=(2, 3), dtype=np.float64).max(axis=1)

@@ -1,18 +1,20 @@
 """A look at the batch before anything is fitted: which images count, and whether a correction can be called for at all.
 
 Three questions, in this order, each with a cheap answer: is there enough that differs from one another, does the frozen
-model see a shift, and is that shift more than other class frequencies? A "no" is the verdict, and saves the fit: a
-corrector that was fitted to what is no shift in the images can only do harm.
+model see a shift in its answers or at its reserved taps, and is that more than other class frequencies? A "no" is the
+verdict, and saves the fit: a corrector that was fitted to what is no shift in the images can only do harm.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.contract.distances import statistics_loss
 from service.contract.fingerprint import Fingerprint
 from service.contract.manifest import ModelManifest
-from service.contract.statistics import pool, take
+from service.contract.statistics import TapMoments, pool, take
 from service.contract.verdict import Reason, ReasonCode
 from trainer.gate.label_shift import PriorEstimate, estimate_prior, explained
 from trainer.gate.sanity import Fault, Sanity, examine
@@ -23,6 +25,8 @@ from trainer.measure import Measured
 
 MOST_LEFT_OUT = 0.5
 """Share of a batch that may be left out for its faults; of more, what is left is no sample of anything."""
+FEWEST_LEFT = 4
+"""Images that a batch needs to be divided into its parts; see `trainer.split`."""
 MOST_EXPLAINED = 0.6
 """Share of the loss that class frequencies may account for; see `trainer.gate.label_shift.explained` for figures."""
 
@@ -33,11 +37,13 @@ class Screening:
 
     Attributes:
         sanity: which images are left out.
+        looks_clean: whether the loss on reserved taps is that of clean batches of this size; False if that is unknown.
         shift: None where the fingerprint has no outcome statistics. prior, explained: None also where it has no
             class-conditional ones.
     """
 
     sanity: Sanity
+    looks_clean: bool = False
     shift: ShiftTest | None = None
     prior: PriorEstimate | None = None
     explained: float | None = None
@@ -49,7 +55,7 @@ class Screening:
 
     @property
     def _is_fit(self) -> bool:
-        return len(self.sanity.keep) >= (1.0 - MOST_LEFT_OUT) * self.sanity.images
+        return len(self.sanity.keep) >= max((1.0 - MOST_LEFT_OUT) * self.sanity.images, FEWEST_LEFT)
 
     @property
     def reason(self) -> Reason | None:
@@ -59,8 +65,12 @@ class Screening:
             found = ", ".join(f"{count} {WORDS[fault]}" for fault, count in counts.items())
             text = f"of {self.sanity.images} images, {found}: {len(self.sanity.keep)} are left; post others"
             return Reason(code=ReasonCode.BATCH_UNFIT, text=text)
-        if self.shift is not None and not self.shift.rejected():
-            text = f"the frozen model answers as on source images (p = {self.shift.p:.2g}, {self.shift.tests} tests)"
+        # Of few images the test sees large shifts alone: both must be quiet.
+        if self.looks_clean and self.shift is not None and not self.shift.rejected():
+            text = (
+                f"the frozen model answers as on source images (p = {self.shift.p:.2g}, {self.shift.tests} tests), and "
+                "its reserved taps say the same"
+            )
             return Reason(code=ReasonCode.NOTHING_TO_CORRECT, text=text)
         if self.prior is not None and self.prior.is_safe and (self.explained or 0.0) > MOST_EXPLAINED:
             text = (
@@ -99,7 +109,15 @@ def screen(
     moments = take(measured.moments, sanity.keep)
     shift = find_shift(probability, source, fingerprint.images, moments[first].first)
     prior = estimate_prior(probability, source, fingerprint.class_counts, seed=seed)
+    taps = [tap.name for tap in manifest.taps]
     share = None
     if prior is not None:
-        share = explained(pool(moments), fingerprint, prior.prior, [tap.name for tap in manifest.taps])
-    return Screening(sanity, shift, prior, share)
+        share = explained(pool(moments), fingerprint, prior.prior, taps)
+    return Screening(sanity, _looks_clean(moments, fingerprint, manifest.reserved_taps()), shift, prior, share)
+
+
+def _looks_clean(moments: TapMoments, fingerprint: Fingerprint, reserved: Sequence[str]) -> bool:
+    if fingerprint.reference is None:
+        return False
+    loss = statistics_loss(pool({name: moments[name] for name in reserved}), fingerprint.moments(), reserved)
+    return loss <= fingerprint.reference.at(len(moments[reserved[0]]), reserved=True)[1]

@@ -32,13 +32,14 @@ def prior(*, clipped: float = 0.0) -> PriorEstimate:
     ("found", "code"),
     [
         (Screening(IN_ORDER), None),
-        (Screening(IN_ORDER, SHIFTED), None),
-        (Screening(IN_ORDER, ALIKE), ReasonCode.NOTHING_TO_CORRECT),
-        (Screening(IN_ORDER, SHIFTED, prior(), MOST_EXPLAINED + 0.1), ReasonCode.LABEL_SHIFT),
-        (Screening(IN_ORDER, SHIFTED, prior(), MOST_EXPLAINED - 0.1), None),
-        (Screening(IN_ORDER, SHIFTED, prior(clipped=0.5), MOST_EXPLAINED + 0.1), None),
-        (Screening(IN_ORDER, SHIFTED, prior(), None), None),
-        (Screening(IN_ORDER, ALIKE, prior(), MOST_EXPLAINED + 0.1), ReasonCode.NOTHING_TO_CORRECT),
+        (Screening(IN_ORDER, True, SHIFTED), None),
+        (Screening(IN_ORDER, True, ALIKE), ReasonCode.NOTHING_TO_CORRECT),
+        (Screening(IN_ORDER, False, ALIKE), None),
+        (Screening(IN_ORDER, False, SHIFTED, prior(), MOST_EXPLAINED + 0.1), ReasonCode.LABEL_SHIFT),
+        (Screening(IN_ORDER, False, SHIFTED, prior(), MOST_EXPLAINED - 0.1), None),
+        (Screening(IN_ORDER, False, SHIFTED, prior(clipped=0.5), MOST_EXPLAINED + 0.1), None),
+        (Screening(IN_ORDER, False, SHIFTED, prior(), None), None),
+        (Screening(IN_ORDER, True, ALIKE, prior(), MOST_EXPLAINED + 0.1), ReasonCode.NOTHING_TO_CORRECT),
     ],
 )
 def test_the_first_question_that_is_answered_with_no_is_the_reason(found: Screening, code: ReasonCode | None) -> None:
@@ -51,11 +52,14 @@ def test_what_has_faults_is_left_out_and_where_it_is_most_of_a_batch_nothing_is_
     many = Sanity(10, np.arange(4), {Fault.FLAT: np.arange(4, 6), Fault.REPEAT: np.arange(6, 10)})
 
     assert (Screening(few).reason, Screening(few).rows.tolist()) == (None, [0, 1, 2, 3, 4, 5])
-    reason = Screening(many, SHIFTED).reason
+    reason = Screening(many, False, SHIFTED).reason
     assert reason is not None
     assert reason.code == ReasonCode.BATCH_UNFIT
     assert "of 10 images, 2 are of one colour, 4 repeat another one: 4 are left" in reason.text
     assert Screening(many).rows.tolist() == list(range(10))
+    three = Screening(Sanity(6, np.arange(3), {Fault.REPEAT: np.arange(3, 6)})).reason
+    assert three is not None, "three images cannot be divided into parts"
+    assert three.code == ReasonCode.BATCH_UNFIT
 
 
 def screened(tiny: Bundle[ModelManifest], images: np.ndarray, fingerprint: Fingerprint | None = None) -> Screening:
