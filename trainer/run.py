@@ -86,8 +86,7 @@ def fit(
     with clock.time("load"):
         frozen, fingerprint = _load(job, model, images)
     with clock.time("screen"):
-        uncorrected = measure(frozen, Corrector(), torch.from_numpy(images))
-        screening = screen(images, uncorrected, fingerprint, model.manifest, seed=job.seed)
+        screening = _screen(frozen, fingerprint, images, model.manifest, job.seed)
         images = images[screening.rows]
     parts = split(len(images), job.seed)
     with clock.time("fit"):
@@ -140,6 +139,12 @@ def _load(job: JobSpec, model: Bundle[ModelManifest], images: Images) -> tuple[R
     return read_model(
         content, model.manifest.input, taps=taps, scores=model.manifest.output.name, example=images
     ), fingerprint
+
+
+def _screen(frozen: Reading, fingerprint: Fingerprint, images: Images, manifest: ModelManifest, seed: int) -> Screening:
+    """What the batch shows before a fit; the moments of all images are let go with it."""
+    uncorrected = measure(frozen, Corrector(), torch.from_numpy(images))
+    return screen(images, uncorrected, fingerprint, manifest, seed=seed)
 
 
 def _task(
