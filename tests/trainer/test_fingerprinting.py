@@ -394,7 +394,7 @@ def test_a_batchnorm_fingerprint_says_what_it_lacks(trained: tuple[bytes, dict[s
     made = fingerprint(trained[0], None)
 
     assert made.missing() == MISSING_IN_BATCHNORM
-    for word in ("reference", "class-conditional", "pixel", "confidence"):
+    for word in ("reference", "class-conditional", "pixel", "outcome"):
         assert any(word in text for text in made.missing())
     assert made.pixels is None
     assert made.reference is None
