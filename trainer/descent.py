@@ -94,18 +94,15 @@ class Descent:
         return loss
 
     @torch.no_grad()
-    def ranked(self, candidates: Sequence[Corrector], probe: int | None) -> list[Ranked]:
+    def ranked(self, candidates: Sequence[Corrector], probe: int) -> list[Ranked]:
         """All candidates by their statistics loss on the first `probe` images, the lowest first, infinite ones last."""
         images = self.task.fit[:probe]
-        losses = [self._loss(candidate, images) for candidate in candidates]
+        losses = [float(self._statistics(self._taps(candidate(images)))) for candidate in candidates]
         ranked = [
             Ranked(candidate, loss if isfinite(loss) else inf)
             for candidate, loss in zip(candidates, losses, strict=True)
         ]
         return sorted(ranked, key=lambda entry: entry.loss)
-
-    def _loss(self, candidate: Corrector, images: torch.Tensor) -> float:
-        return float(self._statistics(self._taps(candidate(images))))
 
     def _next_rows(self, count: int) -> torch.Tensor:
         """The next images of a random order; a new order where fewer than a batch are left."""

@@ -5,7 +5,7 @@ steps wander. All images together have so little of it that a quasi-Newton metho
 """
 
 from copy import deepcopy
-from math import inf, isfinite
+from math import isfinite
 
 import torch
 
@@ -20,14 +20,12 @@ class Refinement:
 
     Attributes:
         corrector: what it has come to, a copy of what it started from.
-        loss: the statistics loss there; infinite before the first step, and where it is no number.
     """
 
     def __init__(self, descent: Descent, corrector: Corrector, label: str, *, images: int | None = None) -> None:
         """Start from `corrector`, on the first so many fitted images, all of them if unset."""
         self._descent, self._label, self._images = descent, label, images
         self.corrector = deepcopy(corrector)
-        self.loss = inf
         self._unit: float | None = None
         self._optimiser = torch.optim.LBFGS(
             self.corrector.parameters(), history_size=HISTORY, line_search_fn="strong_wolfe"
@@ -38,7 +36,6 @@ class Refinement:
         (group,) = self._optimiser.param_groups
         group["max_iter"] = group["max_eval"] = passes
         self._optimiser.step(self._closure)  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        ((_, self.loss),) = self._descent.ranked([self.corrector], self._images)
         return deepcopy(self.corrector)
 
     def _closure(self) -> float:
