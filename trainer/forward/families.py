@@ -11,15 +11,13 @@ import numpy as np
 
 from service.contract.statistics import Floats
 from trainer.forward.frame import Frame
-from trainer.forward.kernels import Linear, channel_affine, colour_matrix, depthwise, full
+from trainer.forward.kernels import channel_affine, colour_matrix, depthwise, full
 from trainer.forward.patterns import Pattern
 from trainer.forward.tap_graph import Planes
 from trainer.forward.warps import AffineWarp
 
 if TYPE_CHECKING:
     from trainer.stages import Stage
-
-__all__ = ["Family", "Frame", "Linear", "Part", "Pattern", "apply", "families", "stages"]
 
 
 class Family(Protocol):
@@ -54,10 +52,8 @@ Part = tuple[Family, Floats]
 
 def families(frame: Frame) -> tuple[Family, ...]:
     """All families for a frame, smallest first; those that are another's equal for one channel are left out."""
-    colourful = frame.shape[0] > 1
-    linear = [channel_affine(frame), depthwise(frame)]
-    linear += [colour_matrix(frame), full(frame)] if colourful else []
-    every: list[Family] = [*linear, AffineWarp(frame), Pattern(frame)]
+    every: list[Family] = [channel_affine(frame), depthwise(frame), AffineWarp(frame), Pattern(frame)]
+    every += [colour_matrix(frame), full(frame)] if frame.shape[0] > 1 else []
     return tuple(sorted(every, key=lambda family: (family.size, family.place)))
 
 

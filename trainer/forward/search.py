@@ -3,9 +3,10 @@
 Everything that is asked of the frozen model is the moments at its fitted taps; each image that it is shown is counted.
 The same arguments give the same correctors: nothing is drawn.
 
-1. The identity, and closed forms on pixels, each looked at once.
+1. The identity, and unless that is close enough closed forms on pixels, each looked at once.
 2. Families from the smallest on: each joins the best corrector so far, or takes the place of the smaller one of its
-   kind, and all numbers are fitted together. A warp begins at the closest of a grid of stretches.
+   kind, and all numbers are fitted together. A warp begins at the closest of a grid of stretches, a bias image where
+   the mean pictures differ, if that is closer.
 3. What a family adds is kept if it lowers the loss by a share that is worth its numbers. It ends where the loss is that
    of clean source images of this number, or with the budget.
 
@@ -97,7 +98,8 @@ def search(
     goal = reference.at(len(planes), reserved=False)[0] if reference else 0.0
     running = _Search(graph, fingerprint, planes, config, budget, goal)
     running.consider("identity", ())
-    running.closed_forms(frame)
+    if running.best.loss > goal:
+        running.closed_forms(frame)
     for family in families(frame):
         if running.best.loss <= goal:
             break
@@ -131,7 +133,7 @@ class _Search:
     left: int
     goal: float
     found: list[Found] = field(default_factory=list)
-    best: Found = Found("nothing yet", (), np.inf, 0)
+    best: Found = Found("identity", (), np.inf, 0)
 
     def consider(self, name: str, parts: Parts, loss: float | None = None, images: int = 0) -> None:
         """Note a corrector, and keep it if it is worth its numbers; its loss is looked up where it is not known."""
@@ -173,7 +175,7 @@ class _Search:
         return min(self.config.slopes, len(self.planes))
 
     def _started(self, parts: Parts) -> Parts:
-        """Where the family begins that is still the identity."""
+        """`parts` where the family that is new in them begins; for the grid at most half of what is left is spent."""
         starts = [parts, *self._stretched(parts), *self._patterned(parts)]
         probe = self.planes[: self.config.probe]
         affordable = self.left // max(1, len(probe)) // 2
@@ -183,19 +185,21 @@ class _Search:
         return starts[int(np.argmin(losses))]
 
     def _stretched(self, parts: Parts) -> list[Parts]:
-        """With every stretch, where there is a warp: in front of what was found, and alone."""
-        warps = [(family, theta) for family, theta in parts if isinstance(family, AffineWarp) and not theta.any()]
-        thetas = [family.stretched(x, y) for family, _ in warps for x in SCALES for y in SCALES]
-        return [_replaced(parts, AffineWarp, theta) for theta in thetas]
+        """With every stretch, where there is a new warp: in front of what was found, and alone."""
+        warps = [family for family, theta in parts if isinstance(family, AffineWarp) and not theta.any()]
+        thetas = [family.stretched(x, y) for family in warps for x in SCALES for y in SCALES]
+        # What was found before may have made up for a warp as well as it could.
+        alone = tuple((family, np.zeros(family.size)) for family, _ in parts)
+        return [_replaced(base, AffineWarp, theta) for base in (parts, alone) for theta in thetas]
 
     def _patterned(self, parts: Parts) -> list[Parts]:
         """With the pattern that the mean pictures tell of, where there is one."""
         pixels = self.fingerprint.pixels
-        patterns = [(family, theta) for family, theta in parts if isinstance(family, Pattern) and not theta.any()]
         if pixels is None or pixels.image_mean is None:
             return []
+        patterns = [family for family, theta in parts if isinstance(family, Pattern) and not theta.any()]
         ahead = tuple(part for part in parts if not isinstance(part[0], Pattern))
-        thetas = [matching_pattern(family, pixels.image_mean, ahead, self.planes) for family, _ in patterns]
+        thetas = [matching_pattern(family, pixels.image_mean, ahead, self.planes) for family in patterns]
         return [_replaced(parts, Pattern, theta) for theta in thetas]
 
     def _loss(self, parts: Parts, planes: Planes) -> float:

@@ -81,12 +81,11 @@ class TapGraph:
         self.taps = tuple(source)
         self.spec = spec
         self._about = {name: _single(moments.mean).astype(np.float64) for name, moments in source.items()}
+        made = tap_model(content, source, scores=scores)
         try:
-            self._session = _session(tap_model(content, source, scores=scores), threads)
+            self._session = _session(made, threads)
         # onnxruntime's exception types have no common base of their own.
         except Exception as error:
-            if isinstance(error, TapGraphError):
-                raise
             raise TapGraphError(f"onnxruntime refuses the tap graph of {list(source)}: {error}") from error
 
     def moments(self, planes: Planes) -> dict[str, ImageMoments]:
@@ -95,12 +94,12 @@ class TapGraph:
 
     def see(self, planes: Planes) -> Seen:
         """Moments and, where the graph was made with them, scores. Raises TapGraphError."""
-        parts = [self._run(part) for part in np.split(planes, range(self._rows(planes), len(planes), self._rows(planes)))]
+        rows = self._rows(planes)
+        parts = [self._run(planes[start : start + rows]) for start in range(0, len(planes), rows)]
         outputs = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        pairs = zip(outputs[0 : 2 * len(self.taps) : 2], outputs[1 : 2 * len(self.taps) : 2], strict=True)
         moments = {
-            name: _about_zero(first, second, self._about[name])
-            for name, (first, second) in zip(self.taps, pairs, strict=True)
+            name: _about_zero(outputs[2 * index], outputs[2 * index + 1], self._about[name])
+            for index, name in enumerate(self.taps)
         }
         has_scores = len(outputs) > 2 * len(self.taps)
         return Seen(moments, _single(outputs[-1].reshape(len(planes), -1)) if has_scores else None)
@@ -134,12 +133,16 @@ def tap_model(content: bytes, source: Mapping[str, ChannelMoments], *, scores: s
     _check_names(graph, source, scores)
     score_outputs = [output for output in graph.output if output.name == scores]
     _cut(graph, {*source, *(output.name for output in score_outputs)})
-    writer = _Statistics(graph, next(int(o.version) for o in model.opset_import if o.domain in STANDARD))
+    writer = _Statistics(graph, _opset(model))
     made = [name for tap, moments in source.items() for name in writer.add(tap, moments.mean)]
     del graph.output[:]
     graph.output.extend([helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in made])
     graph.output.extend(score_outputs)
     return bytes(model.SerializeToString())
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    return next((int(entry.version) for entry in model.opset_import if entry.domain in STANDARD), 1)
 
 
 def _check_names(graph: onnx.GraphProto, source: Mapping[str, ChannelMoments], scores: str | None) -> None:
