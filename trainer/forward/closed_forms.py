@@ -35,7 +35,7 @@ def matching_colours(frame: Frame, pixels: PixelStatistics, planes: Planes) -> I
 
 
 def matching_pattern(pattern: Pattern, wanted: Floats, parts: tuple[Part, ...], planes: Planes) -> Floats:
-    """Theta of the bias image behind `parts` that brings the mean picture closest to `wanted` (C, H, W) or (C, 1, 1)."""
+    """Theta of the bias image behind `parts` that brings the mean picture closest to `wanted`, all of it or by channel."""
     mean = apply(parts, planes).mean(axis=0, dtype=np.float64)
     return pattern.closest(wanted - (mean if wanted.shape == mean.shape else mean.mean(axis=(1, 2), keepdims=True)))
 

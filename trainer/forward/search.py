@@ -237,8 +237,8 @@ def _name(parts: Parts) -> str:
 
 def _with(parts: Parts, theta: Floats) -> Parts:
     """`parts` with other numbers, given one after the other."""
-    cuts = np.cumsum([family.size for family, _ in parts])[:-1]
-    return tuple((family, own) for (family, _), own in zip(parts, np.split(theta, cuts), strict=True))
+    ends = np.cumsum([family.size for family, _ in parts], dtype=int)
+    return tuple((family, theta[end - family.size : end]) for (family, _), end in zip(parts, ends, strict=True))
 
 
 def _replaced(parts: Parts, kind: type, theta: Floats) -> Parts:

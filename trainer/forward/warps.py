@@ -1,4 +1,4 @@
-"""The affine warp of `trainer.stages.warp` in numpy: six numbers, bilinear, in coordinates from -1 to 1 over the area."""
+"""The affine warp of `trainer.stages.warp` in numpy: six numbers, bilinear, coordinates from -1 to 1 over the area."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

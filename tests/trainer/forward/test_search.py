@@ -33,9 +33,7 @@ def fingerprint_of(tiny: Bundle[ModelManifest]) -> Fingerprint:
 def graph_of(tiny: Bundle[ModelManifest], *, reserved: bool = False) -> TapGraph:
     manifest, moments = tiny.manifest, fingerprint_of(tiny).moments()
     taps = manifest.reserved_taps() if reserved else manifest.fitted_taps()
-    return TapGraph(
-        tiny.files["model.onnx"], manifest.input, {name: moments[name] for name in taps}, threads=1
-    )
+    return TapGraph(tiny.files["model.onnx"], manifest.input, {name: moments[name] for name in taps}, threads=1)
 
 
 def searched(tiny: Bundle[ModelManifest], planes: np.ndarray, budget: int = PLENTY, **changed) -> Outcome:
