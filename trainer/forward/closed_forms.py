@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from service.contract.fingerprint import PixelStatistics
-from service.contract.statistics import Floats
+from service.contract.statistics import Complex, Floats
 from trainer.forward.families import Part, apply
 from trainer.forward.frame import Frame
 from trainer.forward.kernels import channel_affine, colour_matrix, pointwise
@@ -35,10 +35,10 @@ def matching_colours(frame: Frame, pixels: PixelStatistics, planes: Planes) -> I
 
 
 def matching_pattern(pattern: Pattern, wanted: Floats, parts: tuple[Part, ...], planes: Planes) -> Floats:
-    """Theta of the bias image behind `parts` that brings the mean picture closest to `wanted`, all of it or by channel."""
+    """Theta of the bias image behind `parts` that brings the mean picture closest to `wanted`, or its levels alone."""
     mean = apply(parts, planes).mean(axis=0, dtype=np.float64)
     return pattern.closest(wanted - (mean if wanted.shape == mean.shape else mean.mean(axis=(1, 2), keepdims=True)))
 
 
-def _at_one_frequency(covariance: Floats) -> Floats:
-    return covariance[:, :, None, None]
+def _at_one_frequency(covariance: Floats) -> Complex:
+    return covariance[:, :, None, None].astype(np.complex128)

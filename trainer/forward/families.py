@@ -39,6 +39,10 @@ class Family(Protocol):
     def bound(self) -> Floats:
         """(size,) largest size of each number."""
 
+    @property
+    def step(self) -> Floats:
+        """(size,) how much of each number shows what it does."""
+
     def apply(self, theta: Floats, planes: Planes) -> Planes:
         """Planes (n, C, H, W), corrected."""
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SIZE = 3
 LARGEST_WEIGHT, LARGEST_BIAS = 5.0, 3.0
 """How far a number of the kernel may go from the identity's, and the bias from 0 in spans."""
+STEP = 0.01
+"""Large beside the roundings of half precision and of quanta, small beside 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +64,11 @@ class Linear:
         kernel = _impulse(channels)
         kernel[self.fitted] += theta[:-channels]
         return kernel, theta[-channels:] * np.asarray(self.frame.span)
+
+    @property
+    def step(self) -> Floats:
+        """How much of each number shows what it does."""
+        return np.full(self.size, STEP)
 
     def apply(self, theta: Floats, planes: Planes) -> Planes:
         """Planes (n, C, H, W), filtered."""

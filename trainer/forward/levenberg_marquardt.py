@@ -14,7 +14,6 @@ import numpy as np
 
 from service.contract.statistics import Floats
 
-MOST_DAMPING = 1e8
 FLAT = 1e-8
 """A slope counts as at least this share of the steepest: what does nothing must not divide by zero."""
 
@@ -39,16 +38,15 @@ class Limits:
     Attributes:
         budget: the most that may be spent.
         goal: the loss that is low enough.
-        worth: share of the loss that a step along fresh slopes must take off to go on.
+        worth: share of the loss that a step along fresh slopes must promise, and the steps that one set of slopes
+            led along must have taken off, to go on.
         damping: at the start, as a share of each squared slope.
-        step: of the differences, in every parameter.
     """
 
     budget: int
     goal: float = 0.0
     worth: float = 0.02
     damping: float = 1e-3
-    step: float = 1e-2
 
 
 @dataclass(frozen=True)
@@ -75,15 +73,27 @@ class _Place:
     def loss(self) -> float:
         return _loss(self.residuals)
 
+    def promised(self, step: Floats) -> float:
+        """What the slopes say that a step takes off the loss."""
+        assert self.slopes is not None
+        return self.loss - _loss(self.residuals + self.slopes @ step)
+
 
 def minimise(
-    residuals: Residuals, start: Floats, *, bound: Floats, limits: Limits, cheaper: Residuals | None = None
+    residuals: Residuals,
+    start: Floats,
+    *,
+    bound: Floats,
+    step: Floats,
+    limits: Limits,
+    cheaper: Residuals | None = None,
 ) -> Minimum:
     """Minimise the sum of squared residuals over |theta| <= bound.
 
     Args:
         start: (d,), within the bounds.
         bound: (d,), positive.
+        step: (d,) of the differences.
         cheaper: another form of the problem that slopes are taken from.
 
     Returns:
@@ -91,26 +101,23 @@ def minimise(
     """
     differenced = cheaper or residuals
     place = _Place(start, residuals.of(start[None])[0], limits.damping)
-    spent = residuals.cost
-    while limits.goal < place.loss < np.inf and place.damping < MOST_DAMPING:
+    spent, price, before = residuals.cost, differenced.cost * (len(start) + 1), np.inf
+    while limits.goal < place.loss < np.inf:
         if place.slopes is None:
-            price = differenced.cost * (len(start) + 1)
-            if spent + price + residuals.cost > limits.budget:
+            was_worth_it = place.loss <= (1 - limits.worth) * before
+            if not was_worth_it or spent + price + residuals.cost > limits.budget:
                 break
-            slopes = _differences(differenced, place.theta, bound, limits.step)
+            slopes, before = _differences(differenced, place.theta, bound, step), place.loss
             place, spent = replace(place, slopes=slopes, is_fresh=True), spent + price
+        change = _step(place, bound)
         if spent + residuals.cost > limits.budget:
             break
-        step = _step(place, bound)
-        if not step.any():
+        # Damping that grows with every failure ends here, too.
+        if place.is_fresh and place.promised(change) <= limits.worth * place.loss:
             break
-        found = residuals.of((place.theta + step)[None])[0]
+        found = residuals.of((place.theta + change)[None])[0]
         spent += residuals.cost
-        following = _after(place, step, found)
-        if place.is_fresh and following.loss < place.loss and following.loss > (1 - limits.worth) * place.loss:
-            place = following
-            break
-        place = _renewed(place, following, limits.worth)
+        place = _renewed(place, _after(place, change, found), limits.worth)
     return Minimum(place.theta, place.loss, spent)
 
 
@@ -119,7 +126,7 @@ def _loss(residuals: Floats) -> float:
     return loss if np.isfinite(loss) else float("inf")
 
 
-def _differences(residuals: Residuals, theta: Floats, bound: Floats, step: float) -> Floats:
+def _differences(residuals: Residuals, theta: Floats, bound: Floats, step: Floats) -> Floats:
     """Slopes (m, d) by one-sided differences, taken inwards where the box ends."""
     signed = np.where(theta + step > bound, -step, step)
     values = residuals.of(np.vstack([theta, theta + np.diag(signed)]))
@@ -130,21 +137,30 @@ def _differences(residuals: Residuals, theta: Floats, bound: Floats, step: float
 
 
 def _step(place: _Place, bound: Floats) -> Floats:
-    """The damped Gauss-Newton step within the box; parameters that are held by its walls stand still."""
+    """The damped Gauss-Newton step within the box: what would leave it goes to the wall, and the others make up."""
     assert place.slopes is not None
     downhill = -place.slopes.T @ place.residuals
-    held = (np.abs(place.theta) >= bound) & (np.sign(downhill) == np.sign(place.theta))
-    free = place.slopes[:, ~held]
-    if not free.any():
-        return np.zeros_like(place.theta)
-    steepness = np.linalg.norm(free, axis=0)
-    walls = np.sqrt(place.damping) * np.diag(np.maximum(steepness, FLAT * steepness.max()))
-    # As one linear least-squares problem: the normal equations would square its condition.
-    system = np.vstack([free, walls])
-    wanted = np.concatenate([-place.residuals, np.zeros(len(walls))])
     step = np.zeros_like(place.theta)
-    step[~held] = np.linalg.lstsq(system, wanted, rcond=None)[0]
-    return np.asarray(np.clip(place.theta + step, -bound, bound) - place.theta)
+    fixed = (np.abs(place.theta) >= bound) & (np.sign(downhill) == np.sign(place.theta))
+    while not fixed.all():
+        step[~fixed] = _damped(place.slopes[:, ~fixed], place.residuals + place.slopes @ (step * fixed), place.damping)
+        beyond = ~fixed & (np.abs(place.theta + step) > bound)
+        if not beyond.any():
+            break
+        step[beyond] = (np.copysign(bound, place.theta + step) - place.theta)[beyond]
+        fixed |= beyond
+    return step
+
+
+def _damped(slopes: Floats, residuals: Floats, damping: float) -> Floats:
+    """The minimum of |residuals + slopes step|^2 + damping |D step|^2, with D the steepness of each parameter."""
+    steepness = np.linalg.norm(slopes, axis=0)
+    if not steepness.any():
+        return np.zeros_like(steepness)
+    walls = np.sqrt(damping) * np.diag(np.maximum(steepness, FLAT * steepness.max()))
+    # As one linear least-squares problem: the normal equations would square its condition.
+    wanted = np.concatenate([-residuals, np.zeros(len(walls))])
+    return np.asarray(np.linalg.lstsq(np.vstack([slopes, walls]), wanted, rcond=None)[0])
 
 
 def _after(place: _Place, step: Floats, found: Floats) -> _Place:
@@ -153,7 +169,7 @@ def _after(place: _Place, step: Floats, found: Floats) -> _Place:
     loss = _loss(found)
     if not loss < place.loss:
         return replace(place, damping=place.damping * place.growth, growth=2 * place.growth)
-    promised = place.loss - _loss(place.residuals + place.slopes @ step)
+    promised = place.promised(step)
     gain = (place.loss - loss) / promised if promised > 0 else 0.0
     damping = place.damping * max(1 / 3, 1 - (2 * gain - 1) ** 3)
     missed = found - place.residuals - place.slopes @ step

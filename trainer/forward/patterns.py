@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 WAVES = 8
 LARGEST = 0.5
 """Of each number, in spans."""
+STEP = 0.01
+"""As in `kernels`."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class Pattern:
         """Largest size of each number."""
         return np.full(self.size, LARGEST)
 
+    @property
+    def step(self) -> Floats:
+        """How much of each number shows what it does."""
+        return np.full(self.size, STEP)
+
     def apply(self, theta: Floats, planes: Planes) -> Planes:
         """Planes (n, C, H, W), the image added."""
         return np.asarray(planes + self.image(theta).astype(np.float32))
@@ -54,7 +61,7 @@ class Pattern:
         """Theta of the image that is closest to this one (C, H, W), within the bounds."""
         down, right = (waves / np.sum(np.square(waves), axis=1, keepdims=True) for waves in self._waves())
         share = image / np.asarray(self.frame.span)[:, None, None]
-        return np.clip(np.einsum("cyx,uy,vx->cuv", share, down, right).ravel(), -LARGEST, LARGEST)
+        return np.asarray(np.clip(np.einsum("cyx,uy,vx->cuv", share, down, right).ravel(), -LARGEST, LARGEST))
 
     def to_stage(self, theta: Floats) -> "Stage":
         """As the bias of a `Deconvolution` whose kernel is the unit impulse."""

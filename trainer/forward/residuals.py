@@ -22,4 +22,4 @@ def _of_tap(target: ChannelMoments, source: ChannelMoments) -> Floats:
     raised = target.var + (var - source.var)
     means = (target.mean - source.mean) / np.sqrt(var)
     scales = 0.5 * np.log((raised + 1e-12) / (var + 1e-12))
-    return np.concatenate([means, scales]) / np.sqrt(len(var))
+    return np.asarray(np.concatenate([means, scales]) / np.sqrt(len(var)))

@@ -43,14 +43,13 @@ class Config:
         probe: images on which stretches are compared.
         slopes: images that slopes are taken from; all of them where there are fewer.
         kept: share of the loss that a family must take off to be kept.
-        worth, step: see `Limits`.
+        worth: see `Limits`.
     """
 
     probe: int = 64
     slopes: int = 96
     kept: float = 0.05
     worth: float = 0.02
-    step: float = 1e-2
 
 
 @dataclass(frozen=True)
@@ -164,7 +163,8 @@ class _Search:
             self._residuals(parts, self.planes),
             np.concatenate([theta for _, theta in parts]),
             bound=np.concatenate([member.bound for member, _ in parts]),
-            limits=Limits(self.left, goal=self.goal, worth=self.config.worth, step=self.config.step),
+            step=np.concatenate([member.step for member, _ in parts]),
+            limits=Limits(self.left, goal=self.goal, worth=self.config.worth),
             cheaper=self._residuals(parts, self.planes[: self._images_of_slopes]),
         )
         fitted = _with(parts, minimum.theta)

@@ -105,9 +105,10 @@ class TapGraph:
         return Seen(moments, _single(outputs[-1].reshape(len(planes), -1)) if has_scores else None)
 
     def _rows(self, planes: Planes) -> int:
-        most = max(1, min(MOST_IMAGES, MOST_VALUES // planes[0].size))
+        most: int = min(MOST_IMAGES, MOST_VALUES // planes[0].size)
         # Whole groups where the file fixes its rows.
-        return most if self.spec.batch is None else self.spec.batch * max(1, most // self.spec.batch)
+        fixed = self.spec.batch or 1
+        return fixed * max(1, most // fixed)
 
     def _run(self, planes: Planes) -> list[NDArray[Any]]:
         """All outputs for some planes, in groups of as many rows as the file fixes, the last filled up with copies."""

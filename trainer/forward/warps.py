@@ -33,6 +33,12 @@ class AffineWarp:
         """Largest size of each number."""
         return np.full(self.size, LARGEST)
 
+    @property
+    def step(self) -> Floats:
+        """What moves the picture's edges by a pixel: a smaller part of one blurs as much as it moves."""
+        _, height, width = self.frame.shape
+        return np.repeat([2 / width, 2 / height], 3)
+
     def stretched(self, horizontal: float, vertical: float) -> Floats:
         """Theta that reads so many times as far from the centre."""
         return np.array([horizontal - 1.0, 0.0, 0.0, 0.0, vertical - 1.0, 0.0])
