@@ -26,6 +26,7 @@ from service.contract.manifest import CorrectorManifest, ModelManifest
 from service.contract.verdict import Decision, Verdict
 from trainer.corrector import Corrector
 from trainer.export import assemble, check_parity, golden_vectors, run_onnx, to_onnx
+from trainer.frame import frame_of
 from trainer.gate.decide import Case, decide
 from trainer.gate.evidence import gather
 from trainer.gate.screen import Screening, screen
@@ -33,11 +34,7 @@ from trainer.measure import measure
 from trainer.plugins import JOB_PRESET, load_method, load_preset
 from trainer.reading import Reading, read_model
 from trainer.split import Parts, split
-from trainer.stages import Frame
 from trainer.task import Report, Task
-
-UNIFORM_WITHIN, UNIFORM_SHARE = 0.05, 0.5
-"""A border is a uniform background if more than this share of it lies within this part of the span of its median."""
 
 Images = NDArray[np.float32]
 """Planes (n, C, H, W)."""
@@ -161,24 +158,12 @@ def _task(
         fingerprint=fingerprint,
         fitted_taps=manifest.fitted_taps(),
         reserved_taps=manifest.reserved_taps(),
-        frame=frame_of(manifest, images[parts.fit]),
+        frame=frame_of(manifest.input, images[parts.fit]),
         fit=torch.from_numpy(images[parts.fit]),
         select=torch.from_numpy(images[parts.select]),
         seed=seed,
         report=lambda progress: report(progress.model_copy(update={"share": 0.05 + 0.85 * progress.share})),
     )
-
-
-def frame_of(manifest: ModelManifest, images: Images) -> Frame:
-    """What stages must know of the input, and whether these images lie on a uniform background."""
-    low, high = manifest.input.plane_bounds()
-    span = high - low
-    edges = (images[:, :, 0], images[:, :, -1], images[:, :, :, 0], images[:, :, :, -1])
-    border = np.concatenate(edges, axis=2).transpose(1, 0, 2).reshape(len(span), -1)
-    background = np.median(border, axis=1)
-    near = np.abs(border - background[:, None]) < UNIFORM_WITHIN * span[:, None]
-    uniform = bool((near.mean(axis=1) > UNIFORM_SHARE).all())
-    return Frame(manifest.input.shape, tuple(map(float, background)) if uniform else None, tuple(map(float, span)))
 
 
 def _judge(

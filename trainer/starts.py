@@ -7,15 +7,13 @@ import torch
 
 from service.contract.statistics import Complex, Floats
 from trainer.fingerprinting import FEWEST_IN_MEAN
+from trainer.forward.warps import SCALES
 from trainer.spectra import cross_spectrum, patch_covariance, transport, turned, whitening
 from trainer.stages.deconvolution import Deconvolution, kernel_size
 from trainer.stages.filter import Filter
 from trainer.stages.tone import KNOTS, Tone
 from trainer.stages.warp import Warp
 from trainer.task import Task
-
-SCALES = (0.65, 0.8, 1.0, 1.25, 1.55)
-"""Stretches tried in either direction before a warp is fitted: the loss has a valley at each of several sizes."""
 
 TAILS = (0.005, 0.995)
 """Between these quantiles of a channel's values lie the knots of its curve."""

@@ -7,8 +7,8 @@ import torch
 
 from service.contract.fingerprint import Fingerprint
 from service.contract.job import Progress
+from trainer.frame import Frame
 from trainer.reading import Reading
-from trainer.stages import Frame
 
 Report = Callable[[Progress], None]
 

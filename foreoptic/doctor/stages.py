@@ -9,7 +9,8 @@ from service.contract.manifest import ModelManifest, OutputSpec
 from trainer import stages
 from trainer.corrector import Corrector
 from trainer.export import to_onnx
-from trainer.stages import Frame, Stage
+from trainer.frame import Frame
+from trainer.stages import Stage
 
 TOGETHER = "all together"
 

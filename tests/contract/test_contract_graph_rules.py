@@ -14,8 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 from service.contract.errors import DamagedTensor, ForeignOperator, GraphTooLarge
 from service.contract.graph_rules import CORRECTOR, FROZEN_MODEL, check_graph
 from service.contract.graph_sizes import BITS, check_stored
+from trainer.frame import Frame
 from trainer.onnx_writer import GraphWriter
-from trainer.stages import Frame, Stage
+from trainer.stages import Stage
 from trainer.stages.deconvolution import Deconvolution
 from trainer.stages.filter import Filter
 from trainer.stages.reconstruction import Reconstruction

@@ -11,8 +11,8 @@ from service.contract.bundle import Bundle
 from service.contract.fingerprint import Fingerprint
 from service.contract.manifest import ModelManifest
 from trainer.features.random_network import randomised
+from trainer.frame import Frame
 from trainer.reading import Reading, read_model
-from trainer.stages import Frame
 from trainer.task import Source, Task
 
 

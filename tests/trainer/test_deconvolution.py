@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import correlate
 
 from tests.trainer.test_stages import FRAMES, SMALL, compute, every_frame, exported, images, randomised
-from trainer.stages import Frame
+from trainer.frame import Frame
 from trainer.stages.deconvolution import SIZE, Deconvolution, kernel_size
 
 both_kinds = pytest.mark.parametrize("pattern", [True, False], ids=["bias image", "bias of each channel"])

@@ -15,8 +15,9 @@ from service.contract.manifest import CorrectorManifest, ModelManifest
 from service.contract.verdict import Decision, Verdict
 from trainer.corrector import Corrector
 from trainer.export import ExportError, assemble, check_parity, golden_vectors, run_onnx, to_onnx
+from trainer.frame import Frame
 from trainer.onnx_writer import GraphWriter
-from trainer.stages import Frame, Stage
+from trainer.stages import Stage
 from trainer.stages.filter import Filter
 from trainer.stages.residual import Residual
 from trainer.stages.warp import Warp

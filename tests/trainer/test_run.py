@@ -24,10 +24,11 @@ from service.contract.job import BATCH, CHAMPION, JOB, MODEL, OUTCOME, STAGED, J
 from service.contract.manifest import CorrectorManifest, ModelManifest
 from service.contract.verdict import Decision, ReasonCode, Verdict
 from service.engine.rehearsal import rehearse
+from trainer.frame import frame_of
 from trainer.interface import Normalisation, read_input_spec
 from trainer.plugins import UnknownMethod, known_methods
 from trainer.registration import register
-from trainer.run import adapt, frame_of
+from trainer.run import adapt
 from trainer.split import split
 
 ROOT = Path(trainer.__path__[0]).parent
@@ -418,7 +419,7 @@ FRAMED = {
 def test_an_even_border_is_the_background(
     images: np.ndarray, background: tuple[float, ...] | None, tiny: Bundle[ModelManifest]
 ) -> None:
-    frame = frame_of(tiny.manifest, images)
+    frame = frame_of(tiny.manifest.input, images)
 
     assert frame.shape == (1, 8, 8)
     assert frame.span == (1.0,)
@@ -431,7 +432,9 @@ def test_every_channel_must_have_an_even_border(tiny: Bundle[ModelManifest]) -> 
     manifest = tiny.manifest.model_copy(update={"input": spec})
     even, noisy = framed(1), source()
 
-    both, one = (frame_of(manifest, np.concatenate(pair, axis=1)) for pair in ((even, even - 0.5), (even, noisy * 4)))
+    both, one = (
+        frame_of(manifest.input, np.concatenate(pair, axis=1)) for pair in ((even, even - 0.5), (even, noisy * 4))
+    )
 
     assert both.background == pytest.approx((0.25, -0.25))
     assert both.span == (2.0, 4.0)

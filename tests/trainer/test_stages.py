@@ -11,8 +11,9 @@ from scipy.ndimage import correlate, map_coordinates
 
 import trainer.stages
 from trainer.corrector import Corrector
+from trainer.frame import Frame
 from trainer.onnx_writer import GraphWriter
-from trainer.stages import Frame, Stage
+from trainer.stages import Stage
 from trainer.stages.filter import Filter
 from trainer.stages.residual import BOUND, Residual
 from trainer.stages.warp import Warp

@@ -11,8 +11,8 @@ from scipy.ndimage import correlate, shift
 from service.contract.fingerprint import PixelStatistics
 from tests.trainer.tiny_case import source, tiny_task
 from trainer.fingerprinting import FEWEST_IN_MEAN
+from trainer.frame import Frame
 from trainer.spectra import cross_spectrum
-from trainer.stages import Frame
 from trainer.stages.deconvolution import Deconvolution
 from trainer.starts import deconvolutions, matching_filters, matching_tones
 from trainer.task import Task

@@ -12,10 +12,10 @@ from service.contract.fingerprint import Fingerprint
 from service.contract.manifest import ModelManifest
 from service.contract.statistics import pool
 from trainer.corrector import Corrector
+from trainer.frame import frame_of
 from trainer.frozen import load_frozen
 from trainer.measure import tap_moments
 from trainer.reading import Reading
-from trainer.run import frame_of
 from trainer.task import Task
 
 
@@ -27,7 +27,7 @@ def tiny_task(bundle: Bundle[ModelManifest], images: np.ndarray, **changed: Any)
         fingerprint=Fingerprint.from_bytes(bundle.files["fingerprint.npz"]),
         fitted_taps=manifest.fitted_taps(),
         reserved_taps=manifest.reserved_taps(),
-        frame=frame_of(manifest, images[:cut]),
+        frame=frame_of(manifest.input, images[:cut]),
         fit=torch.from_numpy(images[:cut]),
         select=torch.from_numpy(images[cut:]),
         seed=0,

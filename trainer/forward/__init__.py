@@ -5,7 +5,6 @@
 """
 
 from trainer.forward.families import Family, Part, apply, families, stages
-from trainer.forward.frame import Frame
 from trainer.forward.levenberg_marquardt import Limits, Minimum, Residuals, minimise
 from trainer.forward.search import Config, Found, Outcome, search
 from trainer.forward.tap_graph import TapGraph, TapGraphError, tap_model
@@ -14,7 +13,6 @@ __all__ = [
     "Config",
     "Family",
     "Found",
-    "Frame",
     "Limits",
     "Minimum",
     "Outcome",

@@ -7,10 +7,10 @@ import numpy as np
 from service.contract.fingerprint import PixelStatistics
 from service.contract.statistics import Complex, Floats
 from trainer.forward.families import Part, apply
-from trainer.forward.frame import Frame
 from trainer.forward.kernels import channel_affine, colour_matrix, pointwise
 from trainer.forward.patterns import Pattern
 from trainer.forward.tap_graph import Planes
+from trainer.frame import Frame
 from trainer.spectra import transport
 
 SMALLEST = 1e-6

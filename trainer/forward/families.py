@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from service.contract.statistics import Floats
-from trainer.forward.frame import Frame
 from trainer.forward.kernels import channel_affine, colour_matrix, depthwise, full
 from trainer.forward.patterns import Pattern
 from trainer.forward.tap_graph import Planes
 from trainer.forward.warps import AffineWarp
+from trainer.frame import Frame
 
 if TYPE_CHECKING:
     from trainer.stages import Stage

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.contract.statistics import Floats
-from trainer.forward.frame import Frame
 from trainer.forward.tap_graph import Planes
+from trainer.frame import Frame
 
 if TYPE_CHECKING:
     from trainer.stages import Stage
@@ -87,12 +87,11 @@ class Linear:
         """As a `Filter`, its kernel 0 around this one."""
         import torch
 
-        from trainer.stages import Frame as StageFrame
         from trainer.stages.filter import SIZE as LARGER
         from trainer.stages.filter import Filter
 
         kernel, bias = self.parts(theta)
-        stage = Filter(StageFrame(**vars(self.frame)))
+        stage = Filter(self.frame)
         rim = (LARGER - SIZE) // 2
         with torch.no_grad():
             stage.kernel.copy_(torch.from_numpy(np.pad(kernel, ((0, 0), (0, 0), (rim, rim), (rim, rim)))))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from service.contract.statistics import Floats
-from trainer.forward.frame import Frame
 from trainer.forward.tap_graph import Planes
+from trainer.frame import Frame
 
 if TYPE_CHECKING:
     from trainer.stages import Stage
@@ -67,10 +67,9 @@ class Pattern:
         """As the bias of a `Deconvolution` whose kernel is the unit impulse."""
         import torch
 
-        from trainer.stages import Frame as StageFrame
         from trainer.stages.deconvolution import Deconvolution
 
-        stage = Deconvolution(StageFrame(**vars(self.frame)))
+        stage = Deconvolution(self.frame)
         share = self.image(theta) / np.asarray(self.frame.span)[:, None, None]
         with torch.no_grad():
             stage.bias.copy_(torch.from_numpy(share))

@@ -21,18 +21,15 @@ from service.contract.fingerprint import Fingerprint
 from service.contract.statistics import Floats, pool
 from trainer.forward.closed_forms import matching_colours, matching_pattern
 from trainer.forward.families import Family, Part, apply, families
-from trainer.forward.frame import Frame
 from trainer.forward.kernels import Linear
 from trainer.forward.levenberg_marquardt import Limits, Residuals, minimise
 from trainer.forward.patterns import Pattern
 from trainer.forward.residuals import statistics_residuals
 from trainer.forward.tap_graph import MOST_IMAGES, Planes, TapGraph
-from trainer.forward.warps import AffineWarp
+from trainer.forward.warps import SCALES, AffineWarp
+from trainer.frame import Frame
 
 Parts = tuple[Part, ...]
-
-SCALES = (0.65, 0.8, 1.0, 1.25, 1.55)
-"""Stretches tried in either direction, as in `trainer.starts`: the loss has a valley at each of several sizes."""
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from service.contract.graph_walk import parse_graph
 from service.contract.input_spec import InputSpec
 from service.contract.statistics import ChannelMoments, Floats, ImageMoments
+from trainer.runtime import make_session
 
 Planes = NDArray[np.float32]
 
@@ -83,7 +83,7 @@ class TapGraph:
         self._about = {name: _single(moments.mean).astype(np.float64) for name, moments in source.items()}
         made = tap_model(content, source, scores=scores)
         try:
-            self._session = _session(made, threads)
+            self._session = make_session(made, threads=threads)
         # onnxruntime's exception types have no common base of their own.
         except Exception as error:
             raise TapGraphError(f"onnxruntime refuses the tap graph of {list(source)}: {error}") from error
@@ -242,13 +242,3 @@ def _about_zero(first: NDArray[np.float32], second: NDArray[np.float32], about: 
 
 def _single(values: NDArray[Any]) -> NDArray[np.float32]:
     return np.asarray(values, dtype=np.float32)
-
-
-def _session(content: bytes, threads: int) -> onnxruntime.InferenceSession:
-    """As `trainer.runtime.make_session`, with a number of threads: its reasons stand there."""
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.load_model_format", "ONNX")
-    options.log_severity_level = 4
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)

@@ -7,14 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.contract.statistics import Floats
-from trainer.forward.frame import Frame
 from trainer.forward.tap_graph import Planes
+from trainer.frame import Frame
 
 if TYPE_CHECKING:
     from trainer.stages import Stage
 
 LARGEST = 0.8
 """Of each number: a picture is read at most 1.8 times as far from its centre, and moved by at most 0.4 of its side."""
+
+SCALES = (0.65, 0.8, 1.0, 1.25, 1.55)
+"""Stretches tried in either direction before a warp is fitted: the loss has a valley at each of several sizes."""
 
 Corner = tuple[NDArray[np.int64], NDArray[np.float32]]
 
@@ -56,10 +59,9 @@ class AffineWarp:
         """As a `Warp`."""
         import torch
 
-        from trainer.stages import Frame as StageFrame
         from trainer.stages.warp import Warp
 
-        stage = Warp(StageFrame(**vars(self.frame)))
+        stage = Warp(self.frame)
         with torch.no_grad():
             stage.delta.copy_(torch.from_numpy(theta.reshape(2, 3)))
         return stage

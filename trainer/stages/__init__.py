@@ -6,28 +6,12 @@ To add one: a file with a subclass of `Stage`, and its name in the methods that 
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import nn
 
 from trainer.onnx_writer import GraphWriter
-
-
-@dataclass(frozen=True)
-class Frame:
-    """What a stage must know of the frozen model's input.
-
-    Attributes:
-        shape: channels, height, width.
-        background: (C,) value that surrounds the target images, or None where they have no uniform border.
-        span: (C,) distance from the smallest to the largest value that a picture can have.
-    """
-
-    shape: tuple[int, int, int]
-    background: tuple[float, ...] | None
-    span: tuple[float, ...]
 
 
 class Stage(nn.Module, ABC):

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
+from trainer.frame import Frame
 from trainer.onnx_writer import GraphWriter
-from trainer.stages import Frame, Stage
+from trainer.stages import Stage
 
 SIZE = 9
 

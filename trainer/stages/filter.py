@@ -5,8 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from trainer.frame import Frame
 from trainer.onnx_writer import GraphWriter
-from trainer.stages import Frame, Stage
+from trainer.stages import Stage
 
 SIZE = 5
 

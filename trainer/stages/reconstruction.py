@@ -16,8 +16,9 @@ from math import sqrt
 import torch
 from torch import nn
 
+from trainer.frame import Frame
 from trainer.onnx_writer import GraphWriter
-from trainer.stages import Frame, Stage
+from trainer.stages import Stage
 
 WIDTH = 8
 DEPTH = 8

@@ -3,8 +3,9 @@
 import torch
 from torch import nn
 
+from trainer.frame import Frame
 from trainer.onnx_writer import GraphWriter
-from trainer.stages import Frame, Stage
+from trainer.stages import Stage
 
 WIDTH = 16
 BOUND = 0.5

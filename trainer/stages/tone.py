@@ -5,8 +5,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from trainer.frame import Frame
 from trainer.onnx_writer import GraphWriter
-from trainer.stages import Frame, Stage
+from trainer.stages import Stage
 
 KNOTS = 12
 

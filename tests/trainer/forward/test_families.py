@@ -6,11 +6,12 @@ import torch
 
 from service.contract.fingerprint import PixelStatistics
 from trainer.corrector import Corrector
-from trainer.forward import Frame, apply, families, stages
+from trainer.forward import apply, families, stages
 from trainer.forward.closed_forms import matching_colours, matching_pattern
 from trainer.forward.kernels import channel_affine, colour_matrix, depthwise, full
 from trainer.forward.patterns import Pattern
 from trainer.forward.warps import AffineWarp
+from trainer.frame import Frame
 
 FRAMES = {
     "grey tall": Frame((1, 12, 9), None, (1.0,)),

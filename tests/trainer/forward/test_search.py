@@ -20,11 +20,11 @@ from service.settings import shipped_models
 from tests.trainer.tiny_case import shifted, source
 from trainer.corrector import Corrector
 from trainer.export import check_parity, to_onnx
-from trainer.forward import Config, Frame, Outcome, TapGraph, apply, families, search, stages
+from trainer.forward import Config, Outcome, TapGraph, apply, families, search, stages
 from trainer.forward.kernels import channel_affine, depthwise
 from trainer.forward.search import joined
 from trainer.forward.warps import AffineWarp
-from trainer.run import frame_of
+from trainer.frame import Frame, frame_of
 
 ROOT = Path(__file__).parents[3]
 FRAME = Frame((1, 8, 8), None, (1.0,))
@@ -167,7 +167,7 @@ def test_the_demo_s_model_recovers_from_one_unlabelled_batch_without_a_gradient(
     posted, measured = planes(target.posted), planes(target.measured)
     taps = TapGraph(content, spec, {name: moments[name] for name in manifest.fitted_taps()}, threads=1)
     scores = TapGraph(content, spec, {}, threads=1, scores=manifest.output.name)
-    frame = Frame(**vars(frame_of(manifest, posted)))
+    frame = frame_of(manifest.input, posted)
 
     outcome = search(taps, fingerprint, posted, frame, budget=30_000, config=Config())
 

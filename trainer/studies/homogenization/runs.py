@@ -22,12 +22,11 @@ from service.contract.bundle import replace_synced
 from service.contract.digest import canonical_json, sha256_hex
 from service.contract.job import Progress
 from trainer.corrector import Corrector
+from trainer.frame import Frame, frame_of
 from trainer.homogenization import Paper
 from trainer.methods import homogenizer
-from trainer.run import frame_of
 from trainer.shifts.distortion import Distortion
 from trainer.split import split
-from trainer.stages import Frame
 from trainer.studies.homogenization.metrics import psnr, ssim, unit_vector_error
 from trainer.studies.homogenization.nets import Net, Normalised, apply
 from trainer.studies.homogenization.protocol import Material, Plan, Sizes, Space
@@ -216,7 +215,7 @@ def default_task(bench: Bench, distorted: Source, draw: int, report: Report) -> 
         fingerprint=bench.net.fingerprint,
         fitted_taps=manifest.fitted_taps(),
         reserved_taps=manifest.reserved_taps(),
-        frame=frame_of(manifest, planes[fit]),
+        frame=frame_of(manifest.input, planes[fit]),
         fit=torch.from_numpy(planes[fit]),
         select=torch.from_numpy(planes[parts.select]),
         seed=draw,
