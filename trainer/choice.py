@@ -23,21 +23,24 @@ class Choice:
         best: it.
     """
 
-    def __init__(self, task: Task, *, errors: float, resamples: int, enough: float = 1.0) -> None:
+    def __init__(self, task: Task, *, errors: float, resamples: int, enough: float = 1.0, clearly: float = 0.0) -> None:
         """Start from the identity.
 
         Args:
             errors: standard errors by which a candidate must be better.
             resamples: bootstrap samples behind a standard error.
             enough: how many times the loss of an average clean batch of that size is close enough to stop.
+            clearly: a candidate that brings the loss of all images to this share of the best's need not be closer on
+                the select part by more than chance, if it is closer there at all.
         """
         self._task = task
-        self._errors, self._resamples = errors, resamples
+        self._errors, self._resamples, self._clearly = errors, resamples, clearly
         self._source = {name: task.fingerprint.moments()[name] for name in task.reserved_taps}
         self._seen = torch.cat([task.fit, task.select])
         reference = task.fingerprint.reference
         self._high = reference.at(len(task.select), reserved=True)[1] if reference else 0.0
-        self._enough = enough * reference.at(len(self._seen), reserved=True)[0] if reference else 0.0
+        self._clean = reference.at(len(self._seen), reserved=True)[0] if reference else 0.0
+        self._enough = enough * self._clean
         self.best = Corrector()
         self._moments = self._measure(self.best)
         self._loss_of_all: float | None = None
@@ -55,19 +58,25 @@ class Choice:
         """
         return self._enough > 0 and self._best_of_all() <= self._enough
 
+    def is_beyond(self, times: float) -> bool:
+        """Whether the loss of all images is more than so many times that of an average clean batch; if unknown, yes."""
+        return self._best_of_all() > times * self._clean
+
     def closest(self, candidates: Sequence[Corrector]) -> Corrector:
         """The candidate with the lowest loss, one that is no number counting as infinite; the first of equals."""
         losses = [self._loss(self._measure(candidate)) for candidate in candidates]
         return candidates[int(np.argmin([loss if isfinite(loss) else inf for loss in losses]))]
 
     def consider(self, candidate: Corrector) -> bool:
-        """Take the candidate if it is better by more than chance; whether it was taken."""
+        """Take the candidate if it is better by more than chance, or clearly better; whether it was taken."""
         moments = self._measure(candidate)
         gain = self._loss(self._moments) - self._loss(moments)
         is_better = gain > self._errors * self._standard_error(self._moments, moments)
-        if is_better:
+        # The select part may be too small to tell what all images show.
+        if is_better or (gain > 0 and self._is_clearly_better(candidate)):
             self._take(candidate, moments)
-        return is_better
+            return True
+        return False
 
     def go_on(self, further: Corrector) -> bool:
         """Take the best as it is after more steps if that is closer; whether more are worth trying, WORTH closer.
@@ -84,6 +93,11 @@ class Choice:
         self._take(further, moments)
         self._loss_of_all = before - lost
         return lost > WORTH * before
+
+    def _is_clearly_better(self, candidate: Corrector) -> bool:
+        if not self._clearly:
+            return False
+        return self._loss(self._measure(candidate, self._seen)) <= self._clearly * self._best_of_all()
 
     def _take(self, corrector: Corrector, moments: TapMoments) -> None:
         self.best, self._moments, self._loss_of_all = corrector, moments, None

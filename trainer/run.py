@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from service.contract.manifest import CorrectorManifest, ModelManifest
 from service.contract.verdict import Decision, Verdict
 from trainer.corrector import Corrector
 from trainer.export import assemble, check_parity, golden_vectors, run_onnx, to_onnx
+from trainer.forward import TapGraph
 from trainer.frame import frame_of
 from trainer.gate.decide import Case, decide
 from trainer.gate.evidence import gather
@@ -44,7 +45,7 @@ def adapt(folder: Path, report: Report) -> JobOutcome:
     """Do the job in `folder` and write its outcome last; see `service.contract.job` for the files.
 
     Raises:
-        BundleError, FrozenError, UnknownMethod, ExportError: the job cannot be done; nothing is staged.
+        BundleError, FrozenError, TapGraphError, UnknownMethod, ExportError: the job cannot be done; nothing is staged.
     """
     clock = Clock()
     with clock.time("read"):
@@ -90,6 +91,7 @@ def fit(
         method = load_method(job.method)
         config = load_preset(method, preset)
         task = _task(model.manifest, frozen, fingerprint, images, parts, job.seed, report)
+        task = replace(task, tap_graph=_tap_graph(job, model, fingerprint))
         corrector: Corrector = Corrector() if screening.reason else method.fit(task, config)
     with clock.time("export"):
         report(Progress(share=0.9, step="export"))
@@ -164,6 +166,12 @@ def _task(
         seed=seed,
         report=lambda progress: report(progress.model_copy(update={"share": 0.05 + 0.85 * progress.share})),
     )
+
+
+def _tap_graph(job: JobSpec, model: Bundle[ModelManifest], fingerprint: Fingerprint) -> TapGraph:
+    """The frozen model up to its fitted taps, without torch."""
+    fitted = {name: fingerprint.moments()[name] for name in model.manifest.fitted_taps()}
+    return TapGraph(model.files["model.onnx"], model.manifest.input, fitted, threads=job.threads)
 
 
 def _judge(

@@ -7,6 +7,7 @@ import torch
 
 from service.contract.fingerprint import Fingerprint
 from service.contract.job import Progress
+from trainer.forward import TapGraph
 from trainer.frame import Frame
 from trainer.reading import Reading
 
@@ -41,6 +42,7 @@ class Task:
             job of the service.
         source: source images.
         random_network: the frozen model's architecture with random weights.
+        tap_graph: the frozen model up to the fitted taps in onnxruntime; None where only gradients are wanted.
     """
 
     frozen: Reading
@@ -55,3 +57,4 @@ class Task:
     labels: torch.Tensor | None = None
     source: Source | None = None
     random_network: Reading | None = None
+    tap_graph: TapGraph | None = None

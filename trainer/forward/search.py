@@ -5,8 +5,8 @@ The same arguments give the same correctors: nothing is drawn.
 
 1. The identity, and unless that is close enough closed forms on pixels, each looked at once.
 2. Families from the smallest on: each joins the best corrector so far, or takes the place of the smaller one of its
-   kind, and all numbers are fitted together. A warp begins at the closest of a grid of stretches, a bias image where
-   the mean pictures differ, if that is closer.
+   kind, and all numbers are fitted together. A warp begins at the closest of a grid of stretches, beside the grid of
+   pixels; a bias image where the mean pictures differ, if that is closer.
 3. What a family adds is kept if it lowers the loss by a share that is worth its numbers. It ends where the loss is that
    of clean source images of this number, or with the budget.
 
@@ -173,7 +173,7 @@ class _Search:
 
     def _started(self, parts: Parts) -> Parts:
         """`parts` where the family that is new in them begins; for the grid at most half of what is left is spent."""
-        starts = [parts, *self._stretched(parts), *self._patterned(parts)]
+        starts = self._stretched(parts) or [parts, *self._patterned(parts)]
         probe = self.planes[: self.config.probe]
         affordable = self.left // max(1, len(probe)) // 2
         if len(starts) == 1 or affordable < len(starts):

@@ -43,8 +43,12 @@ class AffineWarp:
         return np.repeat([2 / width, 2 / height], 3)
 
     def stretched(self, horizontal: float, vertical: float) -> Floats:
-        """Theta that reads so many times as far from the centre."""
-        return np.array([horizontal - 1.0, 0.0, 0.0, 0.0, vertical - 1.0, 0.0])
+        """Theta that reads so many times as far from the centre, and moves by half a pixel either way.
+
+        On the grid of pixels nothing is blurred, and beside it everything is: a search that starts on it stays there.
+        """
+        _, height, width = self.frame.shape
+        return np.array([horizontal - 1.0, 0.0, 1.0 / width, 0.0, vertical - 1.0, 1.0 / height])
 
     def apply(self, theta: Floats, planes: Planes) -> Planes:
         """Planes (n, C, H, W), warped."""

@@ -13,8 +13,8 @@ that start as the identity, no batch statistics inside the corrector, and its si
 5. A deconvolution that is the best goes on in rounds, and behind the closest family a residual network is fitted in
    rounds, each for as long as a round is worth taking.
 
-That is the preset `default`; `cascade`, which a job gets, does the same with less. The preset `paper` is what the paper
-and its authors' code do: `trainer.homogenization`.
+That is the preset `default`. A job gets `cascade`, which is after the same in seconds: `trainer.cascade`. The preset
+`paper` is what the paper and its authors' code do: `trainer.homogenization`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,11 +24,13 @@ from dataclasses import dataclass, field
 import torch
 
 from service.contract.job import Progress
+from trainer.cascade import Cascade, fit_cascade
 from trainer.choice import Choice
 from trainer.corrector import Corrector
 from trainer.descent import Descent, Ranked
 from trainer.homogenization import Paper, fit_paper
 from trainer.plugins import JOB_PRESET
+from trainer.race import race
 from trainer.refinement import Refinement
 from trainer.stages import Stage
 from trainer.stages.deconvolution import Deconvolution
@@ -102,13 +104,10 @@ class Config:
     enough: float = 1.0
 
 
-CASCADE = Config(probe=48, race_images=64, race_passes=6, rounds=3, passes=8, enough=1.5)
-"""The same families with a quarter of the deconvolution's work, and a stop a little earlier."""
-
-PRESETS: Mapping[str, Config | Paper] = {"default": Config(), JOB_PRESET: CASCADE, "paper": Paper()}
+PRESETS: Mapping[str, Config | Cascade | Paper] = {"default": Config(), JOB_PRESET: Cascade(), "paper": Paper()}
 
 
-def fit(task: Task, config: Config | Paper) -> Corrector:
+def fit(task: Task, config: Config | Cascade | Paper) -> Corrector:
     """The smallest corrector that brings the select part's reserved taps as close to the source as any, or the paper's.
 
     Raises:
@@ -116,6 +115,8 @@ def fit(task: Task, config: Config | Paper) -> Corrector:
     """
     if isinstance(config, Paper):
         return fit_paper(task, config)
+    if isinstance(config, Cascade):
+        return fit_cascade(task, config)
     # Stages draw their first weights from torch's own generator: seeded here, and left as it was found.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(task.seed)
@@ -210,15 +211,9 @@ def _fit_single(search: _Search, name: str, starts: list[Ranked], best: float) -
 def _fit_deconvolution(search: _Search, racers: Sequence[Corrector], best: float) -> Corrector | None:
     """The first of a race of all starts: pixels leave the phase open, and only a few steps show which leads far."""
     config = search.config
-    running = [Refinement(search.descent, racer, Deconvolution.name, images=config.race_images) for racer in racers]
-    while len(running) > 1:
-        for runner in running:
-            runner.advance(config.race_passes)
-        ranked = search.descent.ranked([runner.corrector for runner in running], config.race_images)
-        kept = [entry.corrector for entry in ranked[: len(running) // 2]]
-        running = [runner for runner in running if runner.corrector in kept]
-    (first,) = search.descent.ranked([running[0].corrector], config.probe)
-    if first.loss > config.hopeless * best:
+    first = race(search.descent, racers, Deconvolution.name, images=config.race_images, passes=config.race_passes)
+    (probed,) = search.descent.ranked([first.corrector], config.probe)
+    if probed.loss > config.hopeless * best:
         return None
     return Refinement(search.descent, first.corrector, Deconvolution.name).advance(config.passes)
 
