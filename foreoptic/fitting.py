@@ -13,6 +13,7 @@ from service.settings import Settings
 from trainer.datasets import DatasetError, load_dataset
 from trainer.export import ExportError
 from trainer.features import NoSource
+from trainer.forward import TapGraphError
 from trainer.frozen import FrozenError
 from trainer.plugins import UnknownMethod, UnknownPreset
 from trainer.run import Clock, fit
@@ -43,7 +44,16 @@ def fit_file(
                 advance(progress.share, progress.step)
 
             verdict, fitted = fit(job, bundle, images, None, report, Clock(), preset=preset)
-    except (DatasetError, ExportError, FrozenError, NoSource, UnknownMethod, UnknownPreset, ValueError) as error:
+    except (
+        DatasetError,
+        ExportError,
+        FrozenError,
+        NoSource,
+        TapGraphError,
+        UnknownMethod,
+        UnknownPreset,
+        ValueError,
+    ) as error:
         raise fail(str(error)) from error
     write_bundle(output, fitted.manifest, fitted.files)
     return verdict
