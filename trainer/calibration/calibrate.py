@@ -1,4 +1,4 @@
-"""A calibration from top to bottom: a registered model and its labelled source images in, the same with a forecast out."""
+"""A calibration from top to bottom: a registered model and labelled source images in, the model with a forecast out."""
 
 import shutil
 from collections.abc import Callable
@@ -33,13 +33,13 @@ def check_source(source: Dataset | None) -> Dataset:
     if source is None or source.labels is None:
         what = "there are no source images" if source is None else "the source images have no labels"
         raise CannotCalibrate(
-            f"a gate is calibrated on labelled source images, and {what}; give --source an .npz with x and y or a folder "
-            "of class folders, or leave --calibrate-gate out"
+            f"a gate is calibrated on labelled source images, and {what}; give --source an .npz with x and y or a "
+            "folder of class folders, or leave --calibrate-gate out"
         )
     if len(source.images) < FEWEST_IMAGES:
         raise CannotCalibrate(
-            f"{len(source.images)} labelled source images were given; at least {FEWEST_IMAGES} are needed to calibrate a "
-            "gate: give more, or leave --calibrate-gate out"
+            f"{len(source.images)} labelled source images were given; at least {FEWEST_IMAGES} are needed to calibrate "
+            "a gate: give more, or leave --calibrate-gate out"
         )
     return source
 

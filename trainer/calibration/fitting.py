@@ -139,7 +139,7 @@ def logistic(z: Floats, shares: Floats, ridge: float = RIDGE) -> Floats:
 
 
 def _spread(changes: Floats, sizes: Floats) -> Floats:
-    """Level and slope, neither negative, of errors' sizes over the sizes of changes that are forecast; least squares."""
+    """Least-squares level and slope, neither negative, of errors' sizes over those of the changes that are forecast."""
     varies = changes.std() > SETTLED
     slope = max(float(np.polyfit(changes, sizes, 1)[0]), 0.0) if varies else 0.0
     return np.array([max(float(sizes.mean() - slope * changes.mean()), LEAST_SPREAD), slope])

@@ -89,9 +89,7 @@ def kinds_of(seed: int, number: int) -> tuple[Kind, Kind]:
     return CALIBRATION_KINDS[order[at]], CALIBRATION_KINDS[order[at + 1]]
 
 
-def _batch(
-    kind: Kind, pool: Labelled, others: Labelled, spec: InputSpec, settings: Settings, draw: Generator
-) -> Batch:
+def _batch(kind: Kind, pool: Labelled, others: Labelled, spec: InputSpec, settings: Settings, draw: Generator) -> Batch:
     count, seed = round(log_uniform(draw, settings.fewest, settings.most)), int(draw.integers(2**31))
     case = make_case(kind, pool, others, count=count, seed=seed)
     if len(case.batch.labels) < FEWEST_POSTED:

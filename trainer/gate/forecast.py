@@ -39,7 +39,8 @@ def signals_of(outcome: OutcomeSignals, *, loss: float, reference: float | None)
 def forecast(model: ForecastStatistics, before: Mapping[str, float], after: Mapping[str, float]) -> Forecast:
     """The change of accuracy, in points, from one corrector to another in front of the same batch.
 
-    Its interval holds 90 % of the errors on kinds of shift that were left out. A signal that is missing on either side says nothing: it stands at its centre on both.
+    Its interval holds 90 % of the errors on kinds of shift that were left out. A signal that is missing on either side
+    says nothing: it stands at its centre on both.
     """
     rows = np.array([[side.get(str(name), np.nan) for name in model.names] for side in (before, after)])
     known = ~np.isnan(rows).any(axis=0)

@@ -1,4 +1,4 @@
-"""A calibration of the tiny model from end to end: what it leaves, what it keeps of an interrupted one, what it refuses."""
+"""A calibration of the tiny model from end to end: what it adds, what it keeps when interrupted, what it refuses."""
 
 from dataclasses import replace
 from pathlib import Path
