@@ -14,8 +14,10 @@ from service.contract.statistics import Floats
 from trainer.calibration.states import State
 from trainer.gate.forecast import forecast, spread
 
-SIGNALS = ("log_loss", "nuclear_ratio", "marginal_entropy", "entropy_gap", "confidence_gap")
-"""What a forecast rests on."""
+SIGNALS = ("log_loss", "nuclear_ratio", "marginal_entropy", "entropy_gap")
+"""What a forecast rests on: of fifteen sets the smallest of those that did best on calibration kinds left out. On 34
+batches of MNIST its mean error was 2.5 points; of the loss alone 8.3, of the nuclear ratio alone 3.4. Confidence,
+distances to the source, ATC and agreement under a shift by a pixel added nothing."""
 RIDGE = 1.0
 """Penalty of squared weights, in units of one row's log-likelihood."""
 MOST_STEPS, SETTLED = 100, 1e-10

@@ -12,15 +12,18 @@ from service.contract.fingerprint import Fingerprint
 from service.contract.manifest import ModelManifest
 from trainer.calibration.calibrate import CannotCalibrate, calibrated, check_source
 from trainer.calibration.fitting import SIGNALS
-from trainer.calibration.plan import CALIBRATION_KINDS, Settings
+from trainer.calibration.plan import CALIBRATION_KINDS, Settings, pair_of
 from trainer.calibration.records import PairRecord, find_pair, folder_of, keep_pair
 from trainer.calibration.states import IDENTITY
 from trainer.datasets import Dataset
 from trainer.evaluation import Classifier
+from trainer.gate.outcome import outcome_signals
+from trainer.gate.scores import probabilities
 from trainer.interface import Normalisation, read_input_spec
 from trainer.registration import register
 from trainer.shifts.kind import Use
 from trainer.shifts.registry import KINDS
+from trainer.split import split
 
 SMALL = Settings(pairs=4, most=40, measured=60, batch=12, probe=4, fewest_steps=1, most_steps=3)
 """One round of all kinds, in a second or two."""
@@ -126,6 +129,19 @@ def test_accuracy_without_correction_is_that_of_onnxruntime(model, source, whole
 
     assert clean.accuracy * 60 == pytest.approx(round(clean.accuracy * 60))
     assert 100 * clean.accuracy == pytest.approx(Classifier(model).accuracy(source), abs=12)
+
+
+def test_signals_are_of_the_judge_part_alone_and_agree_with_onnxruntime(model, source, tiny_onnx, whole) -> None:
+    batch, _ = pair_of(source, model.manifest.input, SMALL, 0)
+    judged = batch.posted[split(len(batch.posted), batch.seed).judge]
+    scores = onnxruntime.InferenceSession(tiny_onnx).run(None, {"image": judged})[0]
+    expected = outcome_signals(probabilities(scores, "logits"), None)
+
+    state = whole[1]["0000.json"].groups[0][0]
+
+    assert state.images == len(judged)
+    assert state.signals["entropy"] == pytest.approx(expected.entropy, rel=1e-4)
+    assert state.signals["nuclear"] == pytest.approx(expected.nuclear, rel=1e-4)
 
 
 def test_an_interrupted_calibration_goes_on_to_the_same_bytes(model, source, whole, tmp_path) -> None:
