@@ -159,11 +159,14 @@ def register(
     layout: options.LayoutName = None,
     size: options.Size = None,
     scores: options.Scores = None,
+    calibrate_gate: Annotated[
+        bool, typer.Option("--calibrate-gate", help="Learn from labelled source images to forecast accuracy; minutes.")
+    ] = False,
     home: Annotated[Path | None, typer.Option(help="Where everything is written.")] = None,
     as_json: options.Json = False,
 ) -> None:
     """Make an ONNX classifier a model: hash, input, taps, fingerprint, parity."""
-    from foreoptic.registering import register_file
+    from foreoptic.registering import FULL_CALIBRATION, register_file
 
     words = tuple(word.strip() for word in labels.split(",")) if labels else None
     manifest = register_file(
@@ -175,6 +178,7 @@ def register(
         labels=words,
         normalisation=options.normalisation_of(low, high, mean, std),
         stated=options.stated_of(layout, size, scores),
+        calibration=FULL_CALIBRATION if calibrate_gate else None,
     )
     if as_json:
         show.print_json(manifest.model_dump(mode="json"))

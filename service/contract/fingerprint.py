@@ -29,9 +29,13 @@ MISSING_IN_BATCHNORM = (
     "class-conditional moments (label shift)",
     "pixel statistics (closed-form colour, tone and deconvolution)",
     "outcome statistics (shift test before a fit, outcome signals)",
+    "a forecast of the change of accuracy",
 )
 MISSING_WITHOUT_OUTCOME = (
     "outcome statistics of the source (shift test, estimated accuracy, label shift); register the model again",
+)
+MISSING_WITHOUT_FORECAST = (
+    "a forecast of the change of accuracy; register again with labelled source images and --calibrate-gate",
 )
 MISSING_WITHOUT_SIGNATURE = ("signatures of the source images (whether a batch looks like them); register again",)
 MISSING_WITHOUT_LABELS = ("labels of the source images (estimated accuracy)",)
@@ -127,6 +131,28 @@ class SignatureStatistics:
 
 
 @dataclass(frozen=True)
+class ForecastStatistics:
+    """How accuracy follows from S label-free signals, as a calibration found it; see `trainer.gate.forecast`.
+
+    Attributes:
+        names: (S,) of the signals. centre, scale: (S,) mean and deviation, in which signals are measured.
+        weights: (S,) of the standardised signals. constant: (1,).
+        spread: (2,) points, and share of the change that is forecast: what errors grow with.
+        errors: (2,) 5 and 95 % quantile of the errors, in units of that, on kinds of shift that were left out.
+        batches: (1,) how many it was fitted to.
+    """
+
+    names: NDArray[np.str_]
+    centre: Floats
+    scale: Floats
+    weights: Floats
+    constant: Floats
+    spread: Floats
+    errors: Floats
+    batches: Floats
+
+
+@dataclass(frozen=True)
 class ReferenceLoss:
     """The statistics loss that clean source batches have only because they are finite.
 
@@ -154,6 +180,7 @@ PARTS: Mapping[str, type[Any]] = {
     "reference": ReferenceLoss,
     "outcome": OutcomeStatistics,
     "signature": SignatureStatistics,
+    "forecast": ForecastStatistics,
 }
 """Fields of a fingerprint that it may be without, and what they hold."""
 
@@ -168,6 +195,7 @@ class Fingerprint:
         class_counts: (K,) images of each class, or (0,).
         confidence: (101,) percentiles of the largest class probability, or (0,).
         outcome, signature: None in batchnorm ones, and in files of older releases.
+        forecast: None unless the gate was calibrated.
     """
 
     frozen_sha256: str
@@ -181,17 +209,19 @@ class Fingerprint:
     reference: ReferenceLoss | None = None
     outcome: OutcomeStatistics | None = None
     signature: SignatureStatistics | None = None
+    forecast: ForecastStatistics | None = None
 
     def missing(self) -> tuple[str, ...]:
         """What this fingerprint cannot do, in words for a verdict."""
         if self.kind == "batchnorm":
             return MISSING_IN_BATCHNORM
+        lacks_forecast = MISSING_WITHOUT_FORECAST if self.forecast is None else ()
         lacks_signature = MISSING_WITHOUT_SIGNATURE if self.signature is None else ()
         if self.outcome is None:
-            return MISSING_WITHOUT_OUTCOME + lacks_signature
+            return MISSING_WITHOUT_OUTCOME + lacks_signature + lacks_forecast
         lacks_labels = MISSING_WITHOUT_LABELS if self.outcome.accuracy is None else ()
         lacks_confusion = MISSING_WITHOUT_CONFUSION if self.outcome.confusion is None else ()
-        return lacks_labels + lacks_confusion + lacks_signature
+        return lacks_labels + lacks_confusion + lacks_signature + lacks_forecast
 
     def moments(self) -> dict[str, ChannelMoments]:
         """Mean and variance of every tap."""

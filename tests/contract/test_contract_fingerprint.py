@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from service.contract.errors import FingerprintError
 from service.contract.fingerprint import (
     Fingerprint,
+    ForecastStatistics,
     OutcomeStatistics,
     PixelStatistics,
     ReferenceLoss,
@@ -74,6 +75,16 @@ def full() -> Fingerprint:
             entropy_threshold=draw.random(1),
         ),
         signature=SignatureStatistics(draw.random(5), draw.random((5, 5))),
+        forecast=ForecastStatistics(
+            names=np.array(["entropy_gap", "nuclear_ratio"]),
+            centre=draw.random(2),
+            scale=draw.random(2),
+            weights=draw.random(2),
+            constant=draw.random(1),
+            spread=draw.random(2),
+            errors=np.sort(draw.normal(size=2)),
+            batches=np.array([120.0]),
+        ),
     )
 
 
@@ -81,12 +92,13 @@ def without_labels() -> Fingerprint:
     """As source images without labels give it, of a model with very many classes."""
     outcome = full().outcome
     assert outcome is not None
-    return replace(full(), outcome=replace(outcome, confusion=None, accuracy=None, entropy_threshold=None))
+    outcome = replace(outcome, confusion=None, accuracy=None, entropy_threshold=None)
+    return replace(full(), outcome=outcome, forecast=None)
 
 
 def before_outcome() -> Fingerprint:
     """As releases made it that knew neither outcome statistics nor signatures."""
-    return replace(full(), outcome=None, signature=None)
+    return replace(full(), outcome=None, signature=None, forecast=None)
 
 
 def older() -> Fingerprint:
@@ -148,11 +160,12 @@ def test_a_full_fingerprint_lacks_nothing_and_a_batchnorm_one_says_what() -> Non
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (before_outcome, ["shift test", "signatures"]),
-        (without_labels, ["labels of the source images", "too many classes"]),
+        (before_outcome, ["shift test", "signatures", "forecast"]),
+        (without_labels, ["labels of the source images", "too many classes", "forecast"]),
         (lambda: replace(full(), signature=None), ["signatures"]),
+        (lambda: replace(full(), forecast=None), ["--calibrate-gate"]),
     ],
-    ids=["before outcome statistics", "without labels", "without signatures"],
+    ids=["before outcome statistics", "without labels", "without signatures", "not calibrated"],
 )
 def test_a_full_fingerprint_that_lacks_a_part_says_what_it_cannot_do(
     make: Callable[[], Fingerprint], words: list[str]

@@ -11,7 +11,12 @@ from onnx import numpy_helper
 from service.contract.bundle import Bundle
 from service.contract.digest import sha256_hex
 from service.contract.distances import statistics_loss
-from service.contract.fingerprint import MISSING_IN_BATCHNORM, Fingerprint
+from service.contract.fingerprint import (
+    MISSING_IN_BATCHNORM,
+    MISSING_WITHOUT_FORECAST,
+    MISSING_WITHOUT_LABELS,
+    Fingerprint,
+)
 from service.contract.manifest import ModelManifest
 from service.contract.statistics import ImageMoments
 from trainer.datasets import Dataset
@@ -77,7 +82,7 @@ def activations(tiny_onnx: bytes, images: np.ndarray) -> Arrays:
 
 def test_it_names_its_model_and_its_images(full: Fingerprint, tiny_onnx: bytes) -> None:
     assert (full.frozen_sha256, full.kind, full.images) == (sha256_hex(tiny_onnx), "full", 300)
-    assert full.missing() == ()
+    assert full.missing() == MISSING_WITHOUT_FORECAST
     assert list(full.taps) == ["conv0", "conv1", "conv2"]
 
 
@@ -350,7 +355,7 @@ def test_without_labels_confusion_is_by_predicted_class(
     assert made.outcome is not None
     assert made.outcome.accuracy is None
     assert made.outcome.confusion is not None
-    assert len(made.missing()) == 1
+    assert made.missing() == MISSING_WITHOUT_LABELS + MISSING_WITHOUT_FORECAST
     for index in range(CLASSES):
         of_class = probability.argmax(axis=1) == index
         expected = probability[of_class].mean(axis=0) if of_class.any() else np.full(CLASSES, np.nan)
