@@ -18,12 +18,12 @@ from service.contract.statistics import pool
 from trainer.calibration.corrections import corrections_of
 from trainer.calibration.plan import Batch, Settings
 from trainer.corrector import Corrector
+from trainer.frame import frame_of
 from trainer.gate.forecast import signals_of
 from trainer.gate.outcome import outcome_signals
 from trainer.gate.scores import probabilities
 from trainer.measure import chunks, measure
 from trainer.reading import Reading
-from trainer.run import frame_of
 from trainer.split import split
 from trainer.task import Task
 
@@ -85,7 +85,7 @@ def task_of(judge: Judge, batch: Batch) -> Task:
         fingerprint=judge.fingerprint,
         fitted_taps=judge.manifest.fitted_taps(),
         reserved_taps=judge.manifest.reserved_taps(),
-        frame=frame_of(judge.manifest, batch.posted[parts.fit]),
+        frame=frame_of(judge.manifest.input, batch.posted[parts.fit]),
         fit=torch.from_numpy(batch.posted[parts.fit]),
         select=torch.from_numpy(batch.posted[parts.select]),
         seed=batch.seed,
