@@ -14,6 +14,7 @@ from trainer.calibration.plan import Settings, pair_of
 from trainer.calibration.records import PairRecord, find_pair, folder_of, keep_pair
 from trainer.calibration.states import Judge, measure_pair
 from trainer.datasets import Dataset
+from trainer.forward import TapGraph
 from trainer.reading import read_model
 
 FEWEST_IMAGES = 300
@@ -80,7 +81,11 @@ def _judge(model: Bundle[ModelManifest], source: Dataset) -> Judge:
     frozen = read_model(
         model.files["model.onnx"], manifest.input, taps=taps, scores=manifest.output.name, example=source.images
     )
-    return Judge(frozen, Fingerprint.from_bytes(model.files["fingerprint.npz"]), manifest)
+    fingerprint = Fingerprint.from_bytes(model.files["fingerprint.npz"])
+    fitted = {name: fingerprint.moments()[name] for name in manifest.fitted_taps()}
+    # One thread: the same sums in the same order on every machine of a kind.
+    graph = TapGraph(model.files["model.onnx"], manifest.input, fitted, threads=1)
+    return Judge(frozen, graph, fingerprint, manifest)
 
 
 def _made(folder: Path, judge: Judge, source: Dataset, settings: Settings, number: int) -> PairRecord:

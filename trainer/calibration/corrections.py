@@ -1,4 +1,4 @@
-"""Cheap corrections of one batch: a fit of one family and a fit of two, either stopped somewhere on its way.
+"""Cheap corrections of one batch: fits of one family and of two, and a forward search, each stopped on its way.
 
 They need not be good: a forecast must know what half a correction looks like, and what a bad one does. They are made of
 the homogenizer's families, fitted to the fitted taps of the batch's fit part; no label is used.
@@ -11,6 +11,7 @@ import torch
 from numpy.random import Generator
 
 from trainer.calibration.plan import Settings
+from trainer.cascade import Cascade, fit_cascade
 from trainer.corrector import Corrector
 from trainer.descent import Descent
 from trainer.shifts.kind import log_uniform
@@ -34,8 +35,8 @@ RATES = {Warp.name: 0.02, Filter.name: 0.015, Tone.name: 0.02, Residual.name: 0.
 ORDER = list(RATES)
 
 
-def corrections_of(task: Task, settings: Settings, draw: Generator) -> tuple[Corrector, Corrector]:
-    """A fit of any family, and one of the most promising family that goes on with another."""
+def corrections_of(task: Task, settings: Settings, draw: Generator) -> tuple[Corrector, ...]:
+    """A fit of any family, one of the most promising family that goes on with another, and what a job finds first."""
     # Stages draw their first weights from torch's own generator: seeded here, and left as it was found.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(task.seed)
@@ -48,7 +49,13 @@ def corrections_of(task: Task, settings: Settings, draw: Generator) -> tuple[Cor
         others = [name for name in ADDED if name not in promising.names()]
         added = ADDED[others[draw.integers(len(others))]](task.frame)
         stages = sorted([*promising.stages, added], key=lambda stage: ORDER.index(stage.name))
-        return single, _fit(descent, Corrector(stages), settings, draw)
+        return single, _fit(descent, Corrector(stages), settings, draw), _searched(task, settings, draw)
+
+
+def _searched(task: Task, settings: Settings, draw: Generator) -> Corrector:
+    """What the cascade comes to before any gradient; the identity for a batch that looks clean."""
+    looks = round(log_uniform(draw, settings.fewest_looks, settings.most_looks))
+    return fit_cascade(task, Cascade(looks=looks, beyond=0.0, residual_rounds=0))
 
 
 def _fit(descent: Descent, start: Corrector, settings: Settings, draw: Generator) -> Corrector:

@@ -37,6 +37,7 @@ class Settings:
         measured: images that accuracy is measured on, for each batch.
         batch, probe: images in a gradient step, and images on which starting points are compared.
         fewest_steps, most_steps: gradient steps of a fit; all doublings between are as likely.
+        fewest_looks, most_looks: the same of a forward search, at all of a batch's fitted images.
         seed: of every draw.
     """
 
@@ -48,6 +49,8 @@ class Settings:
     probe: int = 24
     fewest_steps: int = 4
     most_steps: int = 24
+    fewest_looks: int = 8
+    most_looks: int = 32
     seed: int = 0
 
 

@@ -18,6 +18,7 @@ from service.contract.statistics import pool
 from trainer.calibration.corrections import corrections_of
 from trainer.calibration.plan import Batch, Settings
 from trainer.corrector import Corrector
+from trainer.forward import TapGraph
 from trainer.frame import frame_of
 from trainer.gate.forecast import signals_of
 from trainer.gate.outcome import outcome_signals
@@ -57,6 +58,7 @@ class Judge:
     """A frozen model, and what is known of its source."""
 
     frozen: Reading
+    graph: TapGraph
     fingerprint: Fingerprint
     manifest: ModelManifest
 
@@ -90,6 +92,7 @@ def task_of(judge: Judge, batch: Batch) -> Task:
         select=torch.from_numpy(batch.posted[parts.select]),
         seed=batch.seed,
         report=_silent,
+        tap_graph=judge.graph,
     )
 
 

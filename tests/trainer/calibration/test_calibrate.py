@@ -110,7 +110,7 @@ def test_every_batch_stands_behind_no_corrector_its_own_and_those_of_another_kin
         kinds = [group[0].kind for group in record.groups]
         assert len(set(kinds)) == 2
         for group in record.groups:
-            assert [state.fitted_to for state in group] == [IDENTITY, kinds[0], kinds[0], kinds[1], kinds[1]]
+            assert [state.fitted_to for state in group] == [IDENTITY, *[kinds[0]] * 3, *[kinds[1]] * 3]
             assert group[0].stages == ()
             assert all(state.stages for state in group[1:])
             assert {state.kind for state in group} == {group[0].kind}
