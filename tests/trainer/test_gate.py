@@ -145,7 +145,8 @@ def test_the_verdict_carries_every_number_and_leaves_out_what_is_unknown() -> No
     verdict = decide(case(NO_REFERENCE, replace(GOOD, loss_before=0.3)))
 
     own = {name: value for name, value in vars(NO_REFERENCE).items() if value is not None}
-    champion = {f"champion_{name}": value for name, value in vars(GOOD).items()} | {"champion_loss_before": 0.3}
+    champion = {f"champion_{name}": value for name, value in vars(GOOD).items() if value is not None}
+    champion["champion_loss_before"] = 0.3
     assert own | champion == verdict.numbers
 
 
@@ -167,7 +168,7 @@ def measured(means: list[float], classes: list[int], variances: list[float] | No
 
 
 def compare(baseline: Measured, candidate: Measured, seed: int = 0, fingerprint: Fingerprint = PRINT) -> Evidence:
-    return gather(baseline, candidate, fingerprint, ["judged"], seed=seed)
+    return gather(baseline, candidate, fingerprint, ["judged"], scores="logits", seed=seed)
 
 
 def test_losses_ratio_and_reference_are_those_of_a_hand_calculation() -> None:
