@@ -29,7 +29,7 @@ FEWEST_LABELS = 30
 """Labelled images of the judge part below which labels decide nothing. A quarter of what is posted judges."""
 HARM_CHANCE, HELP_CHANCE = 0.05, 0.01
 """Of the exact test on labels. To hold back a candidate that is as good costs little; to promote against the other
-evidence must be surer, and eight images that the candidate alone gets right, with none against it, are."""
+evidence must be surer: seven images that the candidate alone gets right, with none against it, are enough."""
 
 
 @dataclass(frozen=True)
