@@ -2,13 +2,16 @@
 
 Every size is compared with its cap before memory is taken for it, nothing is unpickled, and names inside an archive are
 compared, never used.
+
+Labels are welcome in every form but npy, which holds one array: they are for the gate alone, and an image may be
+without one (`UNKNOWN`).
 """
 
 import csv
 import io
 import math
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +20,7 @@ import orjson
 from numpy.typing import NDArray
 
 from service.contract.input_spec import InputSpec, Tensor
+from service.contract.job import UNKNOWN
 from service.contract.pictures import decode_picture
 from service.datatypes import DATATYPES, read_numbers
 from service.errors import Malformed, TooLarge, Unprocessable, UnsupportedType
@@ -24,6 +28,9 @@ from service.errors import Malformed, TooLarge, Unprocessable, UnsupportedType
 Labels = NDArray[np.int64]
 
 LABELS_FILE = "labels.csv"
+LABELS_TENSOR, LABELS_TYPE = "y", "INT64"
+NO_LABEL = UNKNOWN - 1
+"""Stands for a word that is no label of the model; refused."""
 TENSOR_TYPES = {DATATYPES[dtype]: dtype for dtype in ("float32", "float16", "uint8")}
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -49,7 +56,7 @@ class Caps:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images as the frozen model's tensor and, where they came with it, labels (n,) int64."""
+    """Images as the frozen model's tensor and, where they came with it, labels (n,) int64, or UNKNOWN."""
 
     images: Tensor
     labels: Labels | None
@@ -107,7 +114,7 @@ def _read_zip(body: bytes, spec: InputSpec, labels: tuple[str, ...], caps: Caps)
     return Batch(spec.from_pixels(np.stack(pixels)), given)
 
 
-def _read_tensor(body: bytes, spec: InputSpec, _labels: tuple[str, ...], caps: Caps) -> Batch:
+def _read_tensor(body: bytes, spec: InputSpec, labels: tuple[str, ...], caps: Caps) -> Batch:
     if len(body) > caps.json_bytes:
         raise TooLarge(f"a JSON batch has at most {caps.json_bytes} bytes; send application/x-npy")
     try:
@@ -117,15 +124,32 @@ def _read_tensor(body: bytes, spec: InputSpec, _labels: tuple[str, ...], caps: C
     if isinstance(request, dict) and request.get("source") == "window":
         raise Unprocessable("this release keeps no window of past requests; post the images themselves")
     try:
-        tensor = request["inputs"][0]
-        array = read_numbers(tensor["data"], TENSOR_TYPES[tensor["datatype"]])
-        array = array.reshape([max(0, side) for side in tensor["shape"]])
-    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+        pictures, *others = request["inputs"]
+        array = _numbers(pictures, TENSOR_TYPES)
+        y = _given_labels(others)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         kinds = ", ".join(TENSOR_TYPES)
         raise Malformed(
-            f'a JSON batch holds {{"inputs": [{{"datatype": one of {kinds}; "shape", "data"}}]}}'
+            f'a JSON batch holds {{"inputs": [{{"datatype": one of {kinds}; "shape", "data"}}]}} and, where labels are '
+            f'known, beside it {{"name": "{LABELS_TENSOR}", "datatype": "{LABELS_TYPE}", "shape", "data"}}'
         ) from error
-    return Batch(spec.from_array(array), None)
+    images = spec.from_array(array)
+    return Batch(images, None if y is None else _checked_labels(y, len(images), len(labels)))
+
+
+def _given_labels(others: list[dict[str, Any]]) -> NDArray[Any] | None:
+    """Raises as `_numbers`, also where there is anything but labels."""
+    if not others:
+        return None
+    (tensor,) = others
+    if tensor["name"] != LABELS_TENSOR:
+        raise ValueError(f"a second tensor must be '{LABELS_TENSOR}'")
+    return _numbers(tensor, {LABELS_TYPE: "int64"})
+
+
+def _numbers(tensor: dict[str, Any], types: Mapping[str, str]) -> NDArray[Any]:
+    """One tensor of a JSON batch. Raises KeyError, TypeError, ValueError or OverflowError: it is none."""
+    return read_numbers(tensor["data"], types[tensor["datatype"]]).reshape([max(0, side) for side in tensor["shape"]])
 
 
 READERS: dict[str, Callable[[bytes, InputSpec, tuple[str, ...], Caps], Batch]] = {
@@ -205,24 +229,39 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _labels_of(table: bytes, pictures: list[str], labels: tuple[str, ...]) -> Labels:
-    """Class indices from lines `name,label`, where label is the model's own word or its index."""
+    """Class indices from lines `name,label`, where label is the model's own word or its index.
+
+    An empty label, and a picture without a line, is UNKNOWN.
+    """
     known = {label: index for index, label in enumerate(labels)}
     try:
         rows = {row[0]: row[1] for row in csv.reader(io.StringIO(table.decode("utf-8"))) if len(row) == 2}
     except (UnicodeDecodeError, csv.Error) as error:
         raise Malformed(f"{LABELS_FILE} is not UTF-8 lines of name,label") from error
-    missing = sum(name not in rows for name in pictures)
-    if missing:
-        raise Unprocessable(f"{LABELS_FILE} has no line for {missing} of the {len(pictures)} pictures")
-    words = [rows[name].strip() for name in pictures]
-    return np.array(
-        [known.get(word, int(word) if word.isascii() and word.isdigit() and len(word) < 10 else -1) for word in words]
-    )
+    if not any(name in rows for name in pictures):
+        raise Unprocessable(
+            f"{LABELS_FILE} has no line for any of the {len(pictures)} pictures; name them as the zip does"
+        )
+    return np.array([_label_of(rows.get(name, "").strip(), known) for name in pictures])
+
+
+def _label_of(word: str, known: Mapping[str, int]) -> int:
+    if word in known:
+        return known[word]
+    if word in ("", str(UNKNOWN)):
+        return UNKNOWN
+    return int(word) if word.isascii() and word.isdigit() and len(word) < 10 else NO_LABEL
 
 
 def _checked_labels(given: NDArray[Any], images: int, classes: int) -> Labels:
     if given.shape != (images,) or given.dtype.kind not in "iu":
-        raise Unprocessable(f"labels must be {images} whole numbers, one an image")
-    if images and not (given.min() >= 0 and given.max() < classes):
-        raise Unprocessable(f"labels must be the model's {classes} classes, or their numbers from 0 to {classes - 1}")
+        raise Unprocessable(
+            f"labels are {given.dtype} of shape {given.shape}; they must be {images} whole numbers, one an image, "
+            f"{UNKNOWN} where none is known"
+        )
+    if images and not (given.min() >= UNKNOWN and given.max() < classes):
+        raise Unprocessable(
+            f"labels must be the model's {classes} classes, or their numbers from 0 to {classes - 1}, or {UNKNOWN} for "
+            "an image without one"
+        )
     return given.astype(np.int64)

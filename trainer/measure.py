@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from service.contract.statistics import ImageMoments
+from service.contract.statistics import ImageMoments, take
 from trainer.reading import Reading
 
 MOST_IMAGES = 256
@@ -27,6 +27,10 @@ class Measured:
 
     moments: dict[str, ImageMoments]
     scores: NDArray[np.float32]
+
+    def of_rows(self, rows: NDArray[np.int64]) -> "Measured":
+        """What is known of some of the images, copied: the rest can be let go."""
+        return Measured(take(self.moments, rows), self.scores[rows])
 
 
 def chunks(images: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +27,11 @@ from trainer.corrector import Corrector
 from trainer.export import assemble, check_parity, golden_vectors, run_onnx, to_onnx
 from trainer.forward import TapGraph
 from trainer.frame import frame_of
-from trainer.gate.decide import Case, decide
-from trainer.gate.evidence import gather
+from trainer.gate.decide import decide
+from trainer.gate.judging import Judged, case_of
+from trainer.gate.labels import Classes
 from trainer.gate.screen import Screening, screen
-from trainer.measure import measure
+from trainer.measure import Measured, measure
 from trainer.plugins import JOB_PRESET, load_method, load_preset
 from trainer.reading import Reading, read_model
 from trainer.split import Parts, split
@@ -51,11 +51,11 @@ def adapt(folder: Path, report: Report) -> JobOutcome:
     with clock.time("read"):
         job = JobSpec.model_validate_json((folder / JOB).read_bytes())
         model = read_bundle(folder / MODEL, ModelManifest)
-        images = _read_batch(folder / BATCH, job, model.manifest.input)
+        images, labels = _read_batch(folder / BATCH, job, model.manifest.input)
         champion = read_bundle(folder / CHAMPION, CorrectorManifest) if (folder / CHAMPION).is_dir() else None
         if champion is not None and champion.manifest.frozen_sha256 != job.frozen_sha256:
             raise FrozenMismatch("the champion belongs to another frozen model")
-    verdict, bundle = fit(job, model, images, champion, report, clock)
+    verdict, bundle = fit(job, model, images, champion, report, clock, labels=labels)
     with clock.time("stage"):
         shutil.rmtree(folder / STAGED, ignore_errors=True)
         if verdict.decision is not Decision.REJECT:
@@ -74,19 +74,21 @@ def fit(
     clock: "Clock",
     *,
     preset: str = JOB_PRESET,
+    labels: Classes | None = None,
 ) -> tuple[Verdict, Bundle[CorrectorManifest]]:
     """Fit, export, compare both forms, judge. The same arguments give the same bytes.
 
     Args:
         preset: name of the method's choices; the manifest has every one of them.
+        labels: (n,), UNKNOWN where an image has none. Only those of the judge part are looked at, and only by the gate.
     """
     torch.set_num_threads(job.threads)
     with clock.time("load"):
         frozen, fingerprint = _load(job, model, images)
     with clock.time("screen"):
-        screening = _screen(frozen, fingerprint, images, model.manifest, job.seed)
+        screening, parts, identity = _look(frozen, fingerprint, images, model.manifest, job.seed)
         images = images[screening.rows]
-    parts = split(len(images), job.seed)
+        known = None if labels is None else labels[screening.rows][parts.judge]
     with clock.time("fit"):
         method = load_method(job.method)
         config = load_preset(method, preset)
@@ -100,7 +102,9 @@ def fit(
         golden = golden_vectors(content, model.manifest)
     with clock.time("judge"):
         report(Progress(share=0.95, step="judge"))
-        verdict = _judge(corrector, champion, task, screening, images[parts.judge], model.manifest.input)
+        judged = _judged(identity, corrector, champion, task, images[parts.judge], model.manifest.input)
+        case = case_of(judged, known, task.fingerprint, model.manifest, screening, seed=job.seed)
+        verdict = decide(case)
     manifest, files = assemble(
         corrector, model.manifest, job, content=content, golden=golden, verdict=verdict, configuration=asdict(config)
     )
@@ -121,12 +125,12 @@ class Clock:
         self.seconds[step] = round(time.perf_counter() - started, 3)
 
 
-def _read_batch(path: Path, job: JobSpec, spec: InputSpec) -> Images:
+def _read_batch(path: Path, job: JobSpec, spec: InputSpec) -> tuple[Images, Classes | None]:
     content = path.read_bytes()
     if sha256_hex(content) != job.batch_sha256:
         raise DigestMismatch("the batch is not the one that the job was made for")
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        return spec.to_planes(archive["x"])
+        return spec.to_planes(archive["x"]), archive.get("y")
 
 
 def _load(job: JobSpec, model: Bundle[ModelManifest], images: Images) -> tuple[Reading, Fingerprint]:
@@ -140,10 +144,14 @@ def _load(job: JobSpec, model: Bundle[ModelManifest], images: Images) -> tuple[R
     ), fingerprint
 
 
-def _screen(frozen: Reading, fingerprint: Fingerprint, images: Images, manifest: ModelManifest, seed: int) -> Screening:
-    """What the batch shows before a fit; the moments of all images are let go with it."""
+def _look(
+    frozen: Reading, fingerprint: Fingerprint, images: Images, manifest: ModelManifest, seed: int
+) -> tuple[Screening, Parts, Measured]:
+    """What the batch shows before a fit, its parts, and the judge part uncorrected; all other moments are let go."""
     uncorrected = measure(frozen, Corrector(), torch.from_numpy(images))
-    return screen(images, uncorrected, fingerprint, manifest, seed=seed)
+    screening = screen(images, uncorrected, fingerprint, manifest, seed=seed)
+    parts = split(len(screening.rows), seed)
+    return screening, parts, uncorrected.of_rows(screening.rows[parts.judge])
 
 
 def _task(
@@ -174,28 +182,17 @@ def _tap_graph(job: JobSpec, model: Bundle[ModelManifest], fingerprint: Fingerpr
     return TapGraph(model.files["model.onnx"], model.manifest.input, fitted, threads=job.threads)
 
 
-def _judge(
+def _judged(
+    identity: Measured,
     corrector: Corrector,
     champion: Bundle[CorrectorManifest] | None,
     task: Task,
-    screening: Screening,
     images: Images,
     spec: InputSpec,
-) -> Verdict:
-    judged = torch.from_numpy(images)
-    candidate = measure(task.frozen, corrector, judged)
-    identity = measure(task.frozen, Corrector(), judged)
-    compare = partial(gather, fingerprint=task.fingerprint, reserved=task.reserved_taps, seed=task.seed)
-    against_champion = None
-    if champion is not None:
-        served = torch.from_numpy(run_onnx(champion.files["corrector.onnx"], images, spec))
-        against_champion = compare(measure(task.frozen, Corrector(), served), candidate)
-    return decide(
-        Case(
-            against_identity=compare(identity, candidate),
-            against_champion=against_champion,
-            missing=task.fingerprint.missing(),
-            is_identity=not corrector.names(),
-            screening=screening,
-        )
-    )
+) -> Judged:
+    """The judge part behind nothing, behind the candidate and behind what is served."""
+    candidate = measure(task.frozen, corrector, torch.from_numpy(images)) if corrector.names() else identity
+    if champion is None:
+        return Judged(identity, candidate, None)
+    served = torch.from_numpy(run_onnx(champion.files["corrector.onnx"], images, spec))
+    return Judged(identity, candidate, measure(task.frozen, Corrector(), served))

@@ -2,7 +2,8 @@
 
 JOB_DIR/
   job.json        JobSpec, written by the service
-  batch.npz       the posted images as the model's tensor: `x` (n, C, H, W) float32 and, if labels came, `y` (n,) int64
+  batch.npz       the posted images as the model's tensor: `x` (n, C, H, W) float32 and, if labels came, `y` (n,) int64,
+                  UNKNOWN where an image has none
   model/          copy of the frozen model's bundle, put there by the worker
   champion/       copy of the domain's champion bundle, if it has one
   staged/         bundle that the trainer leaves; absent if the verdict is `reject`
@@ -24,6 +25,9 @@ MODEL = "model"
 CHAMPION = "champion"
 STAGED = "staged"
 OUTCOME = "outcome.json"
+
+UNKNOWN = -1
+"""Stands for the label of an image that nobody has named."""
 
 JobId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
+from service.batch_document import POSTED_BATCH
 from service.batches import Caps, read_batch
 from service.context import Context, Ctx
 from service.contract.digest import sha256_hex
@@ -32,7 +33,12 @@ RETRY_AFTER_S = 10
 router = APIRouter(prefix="/v1", tags=["adaptations"])
 
 
-@router.post("/models/{model}/domains/{domain}/adaptations", status_code=202, response_model=Adaptation)
+@router.post(
+    "/models/{model}/domains/{domain}/adaptations",
+    status_code=202,
+    response_model=Adaptation,
+    openapi_extra=POSTED_BATCH,
+)
 async def post_batch(
     context: Ctx,
     request: Request,
@@ -42,7 +48,7 @@ async def post_batch(
     method: Annotated[str, Query()] = DEFAULT_METHOD,
     idempotency_key: Annotated[str | None, Header()] = None,
 ) -> Adaptation:
-    """Take an unlabelled batch of target images to adapt to; the domain is created if it is new."""
+    """Take a batch of target images to adapt to, without labels or with some; the domain is created if it is new."""
     served = context.model(model)
     if not NAME.fullmatch(domain):
         raise Malformed(f"a domain's name is {NAME_RULE}")

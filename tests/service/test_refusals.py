@@ -5,6 +5,7 @@ import json
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterable
 
 import httpx
 import numpy as np
@@ -61,6 +62,15 @@ def tensor(**changed: object) -> bytes:
     x = random_rows(1)
     fields = {"name": "image", "datatype": "FP32", "shape": list(x.shape), "data": x.ravel().tolist(), **changed}
     return json.dumps({"inputs": [fields]}).encode()
+
+
+def labelled(labels: Iterable[object], **changed: object) -> bytes:
+    """A JSON batch of 64 images with labels beside them."""
+    x, y = random_rows(64), list(labels)
+    images = {"name": "image", "datatype": "FP32", "shape": list(x.shape), "data": x.ravel().tolist()}
+    return json.dumps(
+        {"inputs": [images, {"name": "y", "datatype": "INT64", "shape": [len(y)], "data": y, **changed}]}
+    ).encode()
 
 
 HEADER = "{{'descr': '<f4', 'fortran_order': False, 'shape': {}}}"
@@ -179,6 +189,20 @@ BAD_BATCHES = {
     "bomb": ("application/x-npz", npz(x=np.zeros((70_000_000,), np.float32)), 413),
     "labels of another length": ("application/x-npz", npz(x=GOOD, y=np.zeros(3, np.int64)), 422),
     "labels out of range": ("application/x-npz", npz(x=GOOD, y=np.full(64, 9)), 422),
+    "labels below the one for none": ("application/x-npz", npz(x=GOOD, y=np.full(64, -2)), 422),
+    "labels with a fraction": ("application/x-npz", npz(x=GOOD, y=np.zeros(64)), 422),
+    "labels in two columns": ("application/x-npz", npz(x=GOOD, y=np.zeros((64, 2), np.int64)), 422),
+    "a label that is no word of the model": (
+        "application/zip",
+        archive(labels__csv=b"0.png,zebra", **{f"{i}__png": png() for i in range(64)}),
+        422,
+    ),
+    "json labels of another length": ("application/json", labelled(range(3)), 422),
+    "json labels out of range": ("application/json", labelled([9] * 64), 422),
+    "json labels as text": ("application/json", labelled(["1"] * 64), 400),
+    "json labels with a fraction": ("application/json", labelled([0.5] * 64), 400),
+    "json labels of another type": ("application/json", labelled([1] * 64, datatype="FP32"), 400),
+    "a second tensor that is no labels": ("application/json", labelled([1] * 64, name="z"), 400),
     "truth values": ("application/x-npy", npy(np.ones((64, *SHAPE), bool)), 400),
     "complex numbers": ("application/x-npy", npy(GOOD.astype(np.complex64)), 400),
     "records": ("application/x-npy", npy(np.zeros(64, [("a", "f4")])), 400),

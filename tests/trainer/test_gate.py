@@ -9,10 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.contract.fingerprint import Fingerprint, ReferenceLoss, TapStatistics
+from service.contract.job import UNKNOWN
 from service.contract.statistics import ImageMoments
 from service.contract.verdict import Decision, ReasonCode
 from trainer.gate.decide import Case, decide
 from trainer.gate.evidence import Evidence, gather
+from trainer.gate.labels import compare_on_labels
+from trainer.gate.sanity import Fault, Sanity
+from trainer.gate.screen import Screening
 from trainer.measure import Measured
 
 GOOD = Evidence(
@@ -111,6 +115,63 @@ def test_rules(judged: Case, expected: tuple[Decision, ReasonCode]) -> None:
     assert verdict.reasons[0].text
 
 
+# Labels.
+
+HELP, HARM = (Decision.PROMOTE, ReasonCode.LABELS_HELP), (Decision.REJECT, ReasonCode.LABELS_HARM)
+DOUBTFUL = replace(GOOD, ratio_high=1.2)
+
+
+def labelled(evidence: Evidence, helped: int, harmed: int, images: int = 60) -> Evidence:
+    """The same, and so many of the labelled images that the candidate alone, or the baseline alone, gets right."""
+    truth, baseline, candidate = np.zeros(images, int), np.zeros(images, int), np.zeros(images, int)
+    baseline[:helped], candidate[helped : helped + harmed] = 1, 1
+    return replace(evidence, labels=compare_on_labels(truth, baseline, candidate))
+
+
+# One-sided chances of n against none: 1/128 of 7 and 1/64 of 6; 1/32 of 5 and 1/16 of 4.
+BY_LABELS = {
+    "no difference on labels": (case(labelled(GOOD, 0, 0)), PROMOTE),
+    "five broken": (case(labelled(GOOD, 0, 5)), HARM),
+    "four broken": (case(labelled(GOOD, 0, 4)), PROMOTE),
+    "five broken of too few labels": (case(labelled(GOOD, 0, 5, images=29)), PROMOTE),
+    "five broken of just enough labels": (case(labelled(GOOD, 0, 5, images=30)), HARM),
+    "a doubt, and seven mended": (case(labelled(DOUBTFUL, 7, 0)), HELP),
+    "a doubt, and six mended": (case(labelled(DOUBTFUL, 6, 0)), UNSURE),
+    "a doubt, and seven mended of too few labels": (case(labelled(DOUBTFUL, 7, 0, images=29)), UNSURE),
+    "a doubt, and as many broken as mended": (case(labelled(DOUBTFUL, 20, 20)), UNSURE),
+    "as close as a clean batch, and seven mended": (case(labelled(replace(GOOD, loss_before=0.02), 7, 0)), HELP),
+    "the loss rises, and seven mended": (case(labelled(replace(GOOD, loss_after=1.5), 7, 0)), RISES),
+    "predictions collapse, and seven mended": (case(labelled(replace(GOOD, share_after=1.0), 7, 0)), COLLAPSED),
+    "no stage, whatever labels say": (case(labelled(GOOD, 7, 0), is_identity=True), UNSURE),
+    "the champion is beaten, but not on labels": (case(labelled(GOOD, 9, 0), labelled(against(0.5), 0, 5)), AS_GOOD),
+    "the champion is as good, but not on labels": (case(labelled(GOOD, 9, 0), labelled(against(1.0), 7, 0)), HELP),
+    "seven mended, of them six by the champion": (case(labelled(GOOD, 7, 0), labelled(against(1.0), 1, 0)), AS_GOOD),
+    "better than a harmful champion, and harm": (case(labelled(GOOD, 0, 5), labelled(against(1.0), 9, 0)), HARM),
+    "better than the champion, not than nothing": (case(labelled(DOUBTFUL, 2, 0), labelled(GOOD, 9, 0)), UNSURE),
+}
+
+
+@pytest.mark.parametrize(("judged", "expected"), BY_LABELS.values(), ids=BY_LABELS)
+def test_enough_labels_have_the_last_word(judged: Case, expected: tuple[Decision, ReasonCode]) -> None:
+    verdict = decide(judged)
+
+    assert expected == (verdict.decision, verdict.reasons[0].code)
+
+
+def test_an_unfit_batch_is_not_promoted_by_its_labels() -> None:
+    repeats = Sanity(100, np.arange(3), {**dict.fromkeys(Fault, np.arange(0)), Fault.REPEAT: np.arange(3, 100)})
+    judged = replace(case(labelled(GOOD, 40, 0)), screening=Screening(repeats))
+
+    assert decide(judged).reasons[0].code == ReasonCode.BATCH_UNFIT
+
+
+def test_a_promotion_by_labels_says_what_was_against_it_and_how_many_there_were() -> None:
+    reason = decide(case(labelled(DOUBTFUL, 10, 1))).reasons[0]
+
+    assert "of 60 labelled images the candidate alone gets 10 right and 1 wrong" in reason.text
+    assert "without labels: loss on reserved taps falls from 1 to 0.1, 95 % bound of the ratio 1.20" in reason.text
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -145,7 +206,8 @@ def test_the_verdict_carries_every_number_and_leaves_out_what_is_unknown() -> No
     verdict = decide(case(NO_REFERENCE, replace(GOOD, loss_before=0.3)))
 
     own = {name: value for name, value in vars(NO_REFERENCE).items() if value is not None}
-    champion = {f"champion_{name}": value for name, value in vars(GOOD).items()} | {"champion_loss_before": 0.3}
+    champion = {f"champion_{name}": value for name, value in vars(GOOD).items() if value is not None}
+    champion["champion_loss_before"] = 0.3
     assert own | champion == verdict.numbers
 
 
@@ -167,7 +229,7 @@ def measured(means: list[float], classes: list[int], variances: list[float] | No
 
 
 def compare(baseline: Measured, candidate: Measured, seed: int = 0, fingerprint: Fingerprint = PRINT) -> Evidence:
-    return gather(baseline, candidate, fingerprint, ["judged"], seed=seed)
+    return gather(baseline, candidate, fingerprint, ["judged"], scores="logits", seed=seed)
 
 
 def test_losses_ratio_and_reference_are_those_of_a_hand_calculation() -> None:
@@ -186,6 +248,43 @@ def test_variance_between_images_and_within_them_counts() -> None:
     # (log 3)^2 from standard deviation 3; then 1 between and 1 within images, together standard deviation sqrt(2).
     assert evidence.loss_before == pytest.approx(np.log(3) ** 2)
     assert evidence.loss_after == pytest.approx(np.log(np.sqrt(2)) ** 2)
+
+
+def test_labels_are_compared_where_there_are_any() -> None:
+    baseline, candidate = (measured([1.0] * 4, classes) for classes in ([0, 1, 2, 3], [0, 1, 1, 1]))
+    known, none = np.array([UNKNOWN, 1, 1, 3]), np.full(4, UNKNOWN)
+
+    found, nothing = (
+        gather(baseline, candidate, PRINT, ["judged"], scores="logits", seed=0, labels=labels)
+        for labels in (known, none)
+    )
+
+    assert found.labels is not None
+    assert (found.labels.images, found.labels.helped, found.labels.harmed) == (3, 1, 1)
+    assert found.numbers("champion_")["champion_labels_helped"] == 1.0
+    assert nothing.labels is None
+
+
+def test_outcome_signals_of_both_sides_are_among_the_numbers() -> None:
+    evidence = compare(measured([1.0] * 4, [0, 1, 2, 3]), measured([1.0] * 4, [0, 1, 1, 1]))
+
+    numbers = evidence.numbers()
+    # Softmax of one 1 among four: e / (e + 3).
+    assert numbers["outcome_before_confidence"] == pytest.approx(np.e / (np.e + 3))
+    assert numbers["outcome_before_marginal_entropy"] == pytest.approx(1.0)
+    assert numbers["outcome_after_marginal_entropy"] < 1.0
+    assert numbers["outcome_after_kept_predictions"] == 0.5
+    assert "outcome_before_kept_predictions" not in numbers
+
+
+def test_scores_that_are_no_numbers_have_no_signals() -> None:
+    sound = measured([1.0] * 4, [0, 1, 2, 3])
+    broken = Measured(sound.moments, np.full((4, 4), np.nan, dtype=np.float32))
+
+    evidence = compare(sound, broken)
+
+    assert evidence.outcome_before is not None
+    assert evidence.outcome_after is None
 
 
 def test_class_shares_are_counted() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from onnx import numpy_helper
@@ -20,7 +21,7 @@ from service.contract.digest import sha256_hex
 from service.contract.errors import BundleError, DigestMismatch, FrozenMismatch
 from service.contract.fingerprint import Fingerprint
 from service.contract.input_spec import InputSpec
-from service.contract.job import BATCH, CHAMPION, JOB, MODEL, OUTCOME, STAGED, JobOutcome, JobSpec, Progress
+from service.contract.job import BATCH, CHAMPION, JOB, MODEL, OUTCOME, STAGED, UNKNOWN, JobOutcome, JobSpec, Progress
 from service.contract.manifest import CorrectorManifest, ModelManifest
 from service.contract.verdict import Decision, ReasonCode, Verdict
 from service.engine.rehearsal import rehearse
@@ -56,11 +57,12 @@ def make_job(
     model: Bundle[ModelManifest],
     images: np.ndarray,
     champion: Bundle[CorrectorManifest] | None = None,
+    labels: np.ndarray | None = None,
     **changed: object,
 ) -> Path:
     """The folder as service and worker leave it."""
     buffer = io.BytesIO()
-    np.savez(buffer, x=images)
+    np.savez(buffer, **({"x": images} if labels is None else {"x": images, "y": labels}))
     spec = JobSpec(
         id="a" * 32,
         model=model.manifest.name,
@@ -280,6 +282,24 @@ def test_a_champion_that_the_candidate_repeats_stays(tmp_path: Path, tiny: Bundl
     verdict = verdict_of(folder)
     assert verdict.numbers["champion_ratio_high"] == pytest.approx(1, abs=1e-3)
     assert (verdict.decision, verdict.reasons[0].code) == (Decision.HOLD, ReasonCode.CHAMPION_AS_GOOD)
+
+
+def test_labels_of_the_judge_part_reach_the_verdict_and_those_of_other_parts_reach_nothing(
+    done: tuple[Path, list[Progress]], tmp_path: Path, tiny: Bundle[ModelManifest]
+) -> None:
+    judge = split(COUNT, 0).judge
+    clean = onnxruntime.InferenceSession(tiny.files["model.onnx"]).run(None, {"image": source()})[0]
+    labels = np.random.default_rng(0).integers(0, 4, COUNT)
+    labels[judge] = clean.argmax(axis=1)[judge]
+    labels[judge[0]] = UNKNOWN
+
+    adapt(make_job(tmp_path / "job", tiny, shifted(), labels=labels), quiet)
+
+    verdict = verdict_of(tmp_path / "job")
+    assert verdict.numbers["labels_images"] == len(judge) - 1
+    plain = {name: value for name, value in verdict.numbers.items() if not name.startswith("labels_")}
+    assert (verdict.decision, plain) == (verdict_of(done[0]).decision, verdict_of(done[0]).numbers)
+    assert staged(tmp_path / "job").files["corrector.onnx"] == staged(done[0]).files["corrector.onnx"]
 
 
 def test_running_statistics_alone_give_a_verdict_that_says_what_it_lacks(

@@ -1,13 +1,15 @@
 """From evidence to verdict: a few rules in a fixed order, each with its reason.
 
 The order is that of what an operator wants to know: is there anything to correct, does the candidate do harm, does it
-help for sure, does it beat what is served already.
+help for sure, does it beat what is served already. Labels, where there are enough, have the last word on a candidate:
+they may turn any verdict into less, and a `hold` into `promote`. What was rejected, or not fitted at all, stays so.
 """
 
 from dataclasses import dataclass
 
 from service.contract.verdict import Decision, Reason, ReasonCode, Verdict
 from trainer.gate.evidence import Evidence
+from trainer.gate.labels import LabelEvidence
 from trainer.gate.screen import Screening
 
 LEAST_FALL = 0.20
@@ -23,6 +25,11 @@ MOST_EXTRA_SHARE = 0.30
 """How much more frequent the most frequent class may become before predictions count as collapsed."""
 LEAST_CLASSES = 0.5
 """Effective number of predicted classes after, as a share of before, under which they count as collapsed."""
+FEWEST_LABELS = 30
+"""Labelled images of the judge part below which labels decide nothing. A quarter of what is posted judges."""
+HARM_CHANCE, HELP_CHANCE = 0.05, 0.01
+"""Of the exact test on labels. To hold back a candidate that is as good costs little; to promote against the other
+evidence must be surer: seven images that the candidate alone gets right, with none against it, are enough."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class Case:
 
 def decide(case: Case) -> Verdict:
     """The verdict on a case."""
-    decision, reason = _rule(case)
+    decision, reason = _by_labels(case, *_rule(case))
     reasons = [reason, *(Reason(code=ReasonCode.EVIDENCE_MISSING, text=f"not available: {m}") for m in case.missing)]
     numbers = case.against_identity.numbers()
     if case.screening is not None:
@@ -62,6 +69,8 @@ def _rule(case: Case) -> tuple[Decision, Reason]:
     e = case.against_identity
     if e.reference_high is not None and e.loss_before <= e.reference_high:
         text = f"loss on reserved taps is {e.loss_before:.4g} without correction, as for clean source batches"
+        if case.screening is not None and case.screening.shift is not None:
+            text += f"; {case.screening.shift.words}"
         return Decision.HOLD, Reason(code=ReasonCode.NOTHING_TO_CORRECT, text=text)
     if case.is_identity:
         text = f"no corrector brought the loss on reserved taps, {e.loss_before:.4g}, down by more than chance"
@@ -105,6 +114,33 @@ def _against_champion(case: Case, e: Evidence) -> tuple[Decision, Reason]:
         f"(95 % bound of the ratio {e.ratio_high:.2f})"
     )
     return Decision.PROMOTE, Reason(code=ReasonCode.LOSS_FALLS, text=text)
+
+
+def _by_labels(case: Case, decision: Decision, reason: Reason) -> tuple[Decision, Reason]:
+    """The same, or what labels make of it."""
+    champion, labels = case.against_champion, case.against_identity.labels
+    served = labels if champion is None else champion.labels
+    is_fitted = not case.is_identity and (case.screening is None or case.screening.reason is None)
+    if not is_fitted or labels is None or served is None or labels.images < FEWEST_LABELS:
+        return decision, reason
+    if labels.harm_p <= HARM_CHANCE:
+        text = f"{_counted(labels)} than no correction (p = {labels.harm_p:.2g})"
+        return Decision.REJECT, Reason(code=ReasonCode.LABELS_HARM, text=text)
+    if decision is Decision.PROMOTE and served.harm_p <= HARM_CHANCE:
+        text = f"{_counted(served)} than the champion (p = {served.harm_p:.2g})"
+        return Decision.HOLD, Reason(code=ReasonCode.CHAMPION_AS_GOOD, text=text)
+    if decision is Decision.HOLD and max(labels.help_p, served.help_p) <= HELP_CHANCE:
+        than = "no correction" if champion is None else "the champion, and than no correction"
+        text = f"{_counted(served)} than {than} (p = {served.help_p:.2g}); without labels: {reason.text}"
+        return Decision.PROMOTE, Reason(code=ReasonCode.LABELS_HELP, text=text)
+    return decision, reason
+
+
+def _counted(labels: LabelEvidence) -> str:
+    return (
+        f"of {labels.images} labelled images the candidate alone gets {labels.helped} right and {labels.harmed} wrong: "
+        f"{'better' if labels.helped > labels.harmed else 'worse'}"
+    )
 
 
 def _collapsed(e: Evidence) -> bool:

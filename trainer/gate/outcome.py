@@ -29,7 +29,7 @@ class OutcomeSignals:
         nuclear: normalised nuclear norm. nuclear_ratio: over that of source batches of the same size.
         estimated_accuracy: share at or below the source's entropy threshold (ATC).
         shift_agreement: share whose prediction stays when the images are moved by a pixel.
-        kept_predictions: share whose prediction is that without correction.
+        kept_predictions: share whose prediction is that of what the corrector is compared with.
     """
 
     confidence: float
@@ -55,13 +55,13 @@ def outcome_signals(
     source: OutcomeStatistics | None,
     *,
     moved: Floats | None = None,
-    uncorrected: Floats | None = None,
+    baseline: Floats | None = None,
 ) -> OutcomeSignals:
     """Signals of class probabilities (n, K).
 
     Args:
         moved: those of the same images moved by a pixel, through the same corrector.
-        uncorrected: those of the same images without a corrector.
+        baseline: those of the same images behind what the corrector is compared with.
     """
     entropy, confidence = entropies(probability), float(probability.max(axis=1).mean())
     marginal, nuclear = probability.mean(axis=0), nuclear_norm(probability)
@@ -72,7 +72,7 @@ def outcome_signals(
         marginal_entropy=float(entr(marginal).sum() / np.log(max(len(marginal), 2))),
         nuclear=nuclear,
         shift_agreement=None if moved is None else agreement(probability, moved),
-        kept_predictions=None if uncorrected is None else agreement(probability, uncorrected),
+        kept_predictions=None if baseline is None else agreement(probability, baseline),
         **compared,
     )
 

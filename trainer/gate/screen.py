@@ -68,8 +68,8 @@ class Screening:
         # Of few images the test sees large shifts alone: both must be quiet.
         if self.looks_clean and self.shift is not None and not self.shift.rejected():
             text = (
-                f"the frozen model answers as on source images (p = {self.shift.p:.2g}, {self.shift.tests} tests), and "
-                "its reserved taps say the same"
+                "the frozen model answers as on source images, and its reserved taps say the same; "
+                f"{self.shift.words}, and not by more than chance"
             )
             return Reason(code=ReasonCode.NOTHING_TO_CORRECT, text=text)
         if self.prior is not None and self.prior.is_safe and (self.explained or 0.0) > MOST_EXPLAINED:
@@ -77,6 +77,8 @@ class Screening:
                 f"other class frequencies account for {self.explained:.0%} of the loss (they moved by "
                 f"{self.prior.distance:.0%}): the images look like the source's"
             )
+            if self.shift is not None:
+                text += f"; {self.shift.words}"
             return Reason(code=ReasonCode.LABEL_SHIFT, text=text)
         return None
 

@@ -42,6 +42,11 @@ class ShiftTest:
         """Whether "there is no shift" is rejected; where it is true, with a chance of `alpha` at most."""
         return self.p <= alpha
 
+    @property
+    def words(self) -> str:
+        """The finding, for a reason's text."""
+        return f"{self.where} differs most (p = {self.p:.2g}, {self.tests} tests)"
+
     def numbers(self, prefix: str = "shift_") -> dict[str, float]:
         """The numbers by name, for the verdict."""
         return {prefix + "p": self.p, prefix + "distance": self.distance, prefix + "tests": float(self.tests)}

@@ -95,7 +95,7 @@ def test_agreement_is_the_share_of_equal_predictions() -> None:
     other = SURE.copy()
     other[:10] = SURE[1:11]
 
-    found = outcome_signals(SURE, None, moved=other, uncorrected=SURE)
+    found = outcome_signals(SURE, None, moved=other, baseline=SURE)
 
     assert (found.shift_agreement, found.kept_predictions) == (0.75, 1.0)
     assert agreement(SURE, ONE_CLASS) == 0.25

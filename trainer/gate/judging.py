@@ -1,0 +1,64 @@
+"""From what was measured of the judge part to the case that `decide` decides. A forecast would be made here, too.
+
+The judge part is seen behind nothing, behind the candidate and behind the champion; each comparison has the candidate
+as its later side. Labels come in here and nowhere before.
+"""
+
+from dataclasses import dataclass
+
+from service.contract.fingerprint import Fingerprint
+from service.contract.manifest import ModelManifest
+from trainer.gate.decide import Case
+from trainer.gate.evidence import Evidence, gather
+from trainer.gate.labels import Classes
+from trainer.gate.screen import Screening
+from trainer.measure import Measured
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The same images behind each that could be served.
+
+    Attributes:
+        candidate: the very `identity` if the fit came out without a stage.
+        champion: None where the identity is served.
+    """
+
+    identity: Measured
+    candidate: Measured
+    champion: Measured | None
+
+
+def case_of(
+    judged: Judged,
+    labels: Classes | None,
+    fingerprint: Fingerprint,
+    manifest: ModelManifest,
+    screening: Screening,
+    *,
+    seed: int,
+) -> Case:
+    """All that a verdict rests on.
+
+    Args:
+        labels: of the judge part, (n,), UNKNOWN where an image has none.
+    """
+
+    def against(baseline: Measured) -> Evidence:
+        return gather(
+            baseline,
+            judged.candidate,
+            fingerprint,
+            manifest.reserved_taps(),
+            scores=manifest.output.scores,
+            seed=seed,
+            labels=labels,
+        )
+
+    return Case(
+        against_identity=against(judged.identity),
+        against_champion=None if judged.champion is None else against(judged.champion),
+        missing=fingerprint.missing(),
+        is_identity=judged.candidate is judged.identity,
+        screening=screening,
+    )
