@@ -7,7 +7,7 @@ they may turn any verdict into less, and a `hold` into `promote`. What was rejec
 
 from dataclasses import dataclass
 
-from service.contract.verdict import Decision, Reason, ReasonCode, Verdict
+from service.contract.verdict import Decision, Forecast, Reason, ReasonCode, Verdict
 from trainer.gate.evidence import Evidence
 from trainer.gate.labels import LabelEvidence
 from trainer.gate.screen import Screening
@@ -42,6 +42,7 @@ class Case:
         missing: what the fingerprint cannot do, in words.
         is_identity: the fit came out without a stage.
         screening: what the batch showed before the fit.
+        forecast: of what the candidate does to accuracy, None where the gate was not calibrated.
     """
 
     against_identity: Evidence
@@ -49,6 +50,7 @@ class Case:
     missing: tuple[str, ...]
     is_identity: bool
     screening: Screening | None = None
+    forecast: Forecast | None = None
 
 
 def decide(case: Case) -> Verdict:
@@ -60,7 +62,7 @@ def decide(case: Case) -> Verdict:
         numbers |= case.screening.numbers()
     if case.against_champion is not None:
         numbers |= case.against_champion.numbers("champion_")
-    return Verdict(decision=decision, reasons=tuple(reasons), numbers=numbers)
+    return Verdict(decision=decision, reasons=tuple(reasons), numbers=numbers, forecast=case.forecast)
 
 
 def _rule(case: Case) -> tuple[Decision, Reason]:

@@ -1,4 +1,4 @@
-"""From what was measured of the judge part to the case that `decide` decides. A forecast would be made here, too.
+"""From what was measured of the judge part to the case that `decide` decides, with a forecast.
 
 The judge part is seen behind nothing, behind the candidate and behind the champion; each comparison has the candidate
 as its later side. Labels come in here and nowhere before.
@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from service.contract.fingerprint import Fingerprint
 from service.contract.manifest import ModelManifest
+from service.contract.verdict import Forecast
 from trainer.gate.decide import Case
 from trainer.gate.evidence import Evidence, gather
+from trainer.gate.forecast import forecast, signals_of
 from trainer.gate.labels import Classes
 from trainer.gate.screen import Screening
 from trainer.measure import Measured
@@ -55,10 +57,21 @@ def case_of(
             labels=labels,
         )
 
+    against_identity = against(judged.identity)
     return Case(
-        against_identity=against(judged.identity),
+        against_identity=against_identity,
         against_champion=None if judged.champion is None else against(judged.champion),
         missing=fingerprint.missing(),
         is_identity=judged.candidate is judged.identity,
         screening=screening,
+        forecast=_forecast(against_identity, fingerprint),
     )
+
+
+def _forecast(e: Evidence, fingerprint: Fingerprint) -> Forecast | None:
+    """What the candidate does to accuracy; None where nothing was calibrated, or what it rests on is no number."""
+    if fingerprint.forecast is None or e.outcome_before is None or e.outcome_after is None:
+        return None
+    before = signals_of(e.outcome_before, loss=e.loss_before, reference=e.reference)
+    after = signals_of(e.outcome_after, loss=e.loss_after, reference=e.reference)
+    return forecast(fingerprint.forecast, before, after)
