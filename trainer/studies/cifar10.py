@@ -75,8 +75,8 @@ flips and shifts |
 | Parameters | {parameters:,} |
 | SHA-256 | `{sha256}` |
 
-Made by `python -m trainer.studies.cifar10 {architecture} CIFAR10.npz models/{name}`. The fingerprint beside it was
-taken from the {held_back:,} pictures held back. Meant for studies and tests.
+Made by `python -m trainer.studies.cifar10 --pairs {pairs} {architecture} CIFAR10.npz models/{name}`. The fingerprint
+beside it was taken from the {held_back:,} pictures held back. Meant for studies and tests.
 """
 
 
@@ -147,6 +147,7 @@ def main() -> None:
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from torch's types
     train(net, images[:fitted], labels[:fitted], recipe, console, checkpoint=arguments.checkpoint)
     facts = {
+        "pairs": arguments.pairs,
         "parameters": sum(parameter.numel() for parameter in net.parameters()),
         "validation": accuracy(net, images[fitted:], labels[fitted:]),
         "test": accuracy(net, *tensors(data.test)),
@@ -166,6 +167,7 @@ def main() -> None:
         name=plan.name,
         normalisation=NORMALISATION,
         labels=LABELS,
+        pairs=arguments.pairs,
         card=lambda sha256: CARD.format(architecture=arguments.architecture, sha256=sha256, **facts),
     )
     console.print(f"validation {facts['validation']:.2f} %, test {facts['test']:.2f} %, written to {arguments.output}")
@@ -178,6 +180,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("output", type=Path, help="folder of the bundle; replaced if it is there")
     parser.add_argument("--epochs", type=int, help="the architecture's own if unset")
     parser.add_argument("--checkpoint", type=Path, help="file that an interrupted training goes on from")
+    parser.add_argument("--pairs", type=int, default=0, help="of batches that the gate is calibrated with")
     return parser.parse_args()
 
 

@@ -66,8 +66,8 @@ CARD = """# {name}
 | Parameters | {parameters:,} |
 | SHA-256 | `{sha256}` |
 
-Made by `python -m trainer.studies.digits --architecture {architecture} MNIST.npz models/{name}`, without augmentation.
-The fingerprint beside it was taken from the {held_back:,} images held back. Meant for demonstration and tests; it has
+Made by `python -m trainer.studies.digits --architecture {architecture} --pairs {pairs} MNIST.npz models/{name}`, without
+augmentation. The fingerprint beside it was taken from the {held_back:,} images held back. Meant for demonstration and tests; it has
 seen no writer, pen or scanner but MNIST's.
 """
 
@@ -103,6 +103,7 @@ def main() -> None:
     parser.add_argument("--architecture", choices=ARCHITECTURES, default="plain")
     parser.add_argument("mnist", type=Path, help=".npz with x_train, y_train, x_test, y_test")
     parser.add_argument("output", type=Path, help="folder of the bundle; replaced if it is there")
+    parser.add_argument("--pairs", type=int, default=0, help="of batches that the gate is calibrated with")
     arguments = parser.parse_args()
     console, plan = Console(stderr=True), PLANS[arguments.architecture]
     torch.manual_seed(plan.recipe.seed)
@@ -131,13 +132,23 @@ def main() -> None:
             parameters=parameters,
             sha256=sha256,
             architecture=arguments.architecture,
+            pairs=arguments.pairs,
             **facts,
         )
 
     # What the model was not trained on: on its training images its statistics are a little too good.
     held_back = source.take(np.arange(fitted, len(images)))
     content = to_onnx(net, SHAPE)
-    save(content, held_back, arguments.output, name=plan.name, normalisation=Normalisation(), labels=None, card=card)
+    save(
+        content,
+        held_back,
+        arguments.output,
+        name=plan.name,
+        normalisation=Normalisation(),
+        labels=None,
+        card=card,
+        pairs=arguments.pairs,
+    )
     console.print(f"validation {facts['validation']:.2f} %, test {facts['test']:.2f} %, written to {arguments.output}")
 
 

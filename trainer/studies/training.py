@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import onnx
 import torch
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from service.contract.bundle import replace_synced, write_bundle
+from trainer.calibration.calibrate import calibrated
+from trainer.calibration.plan import Settings
 from trainer.datasets import Dataset
 from trainer.interface import Normalisation, read_input_spec
 from trainer.registration import register
@@ -176,12 +179,21 @@ def save(
     normalisation: Normalisation,
     labels: tuple[str, ...] | None,
     card: Callable[[str], str],
+    pairs: int = 0,
 ) -> None:
-    """Register the model and write the bundle; `card` is given the SHA-256 of the file."""
+    """Register the model and write the bundle.
+
+    Args:
+        card: is given the SHA-256 of the file.
+        pairs: of batches that its gate is calibrated with, 0 for no calibration.
+    """
     spec = read_input_spec(content, normalisation)
     draft = register(content, name=name, spec=spec, source=source, labels=labels, card=None)
     text = card(draft.manifest.frozen_sha256)
     bundle = register(content, name=name, spec=spec, source=source, labels=labels, card=text)
+    if pairs:
+        with TemporaryDirectory() as cache:
+            bundle = calibrated(bundle, source, Path(cache), settings=Settings(pairs=pairs))
     shutil.rmtree(output, ignore_errors=True)
     write_bundle(output, bundle.manifest, bundle.files)
 
