@@ -66,9 +66,9 @@ CARD = """# {name}
 | Parameters | {parameters:,} |
 | SHA-256 | `{sha256}` |
 
-Made by `python -m trainer.studies.digits --architecture {architecture} --pairs {pairs} MNIST.npz models/{name}`, without
-augmentation. The fingerprint beside it was taken from the {held_back:,} images held back. Meant for demonstration and tests; it has
-seen no writer, pen or scanner but MNIST's.
+Made by `python -m trainer.studies.digits --architecture {architecture} --pairs {pairs} MNIST.npz models/{name}`,
+without augmentation. The fingerprint beside it was taken from the {held_back:,} images held back. Meant for
+demonstration and tests; it has seen no writer, pen or scanner but MNIST's.
 """
 
 
