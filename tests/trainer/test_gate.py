@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from service.contract.fingerprint import Fingerprint, ReferenceLoss, TapStatistics
 from service.contract.job import UNKNOWN
 from service.contract.statistics import ImageMoments
-from service.contract.verdict import Decision, ReasonCode
+from service.contract.verdict import Decision, Forecast, ReasonCode
 from trainer.gate.decide import Case, decide
 from trainer.gate.evidence import Evidence, gather
 from trainer.gate.labels import compare_on_labels
@@ -41,12 +41,18 @@ PROMOTE = (Decision.PROMOTE, ReasonCode.LOSS_FALLS)
 NOTHING = (Decision.HOLD, ReasonCode.NOTHING_TO_CORRECT)
 RISES = (Decision.REJECT, ReasonCode.LOSS_RISES)
 COLLAPSED = (Decision.REJECT, ReasonCode.PREDICTIONS_COLLAPSED)
+FALLS = (Decision.HOLD, ReasonCode.FORECAST_FALLS)
 UNSURE = (Decision.HOLD, ReasonCode.NOT_SURE_ENOUGH)
 AS_GOOD = (Decision.HOLD, ReasonCode.CHAMPION_AS_GOOD)
 
 
 def case(evidence: Evidence, champion: Evidence | None = None, *, is_identity: bool = False) -> Case:
     return Case(evidence, champion, missing=(), is_identity=is_identity)
+
+
+def forecast(gain: float, low: float, high: float, evidence: Evidence = GOOD, champion: Evidence | None = None) -> Case:
+    """The case of a calibrated gate."""
+    return replace(case(evidence, champion), forecast=Forecast(gain=gain, low=low, high=high))
 
 
 def against(ratio_high: float) -> Evidence:
@@ -93,7 +99,15 @@ TABLE = {
         case(replace(NO_REFERENCE, loss_before=99.0, loss_after=9.0)),
         PROMOTE,
     ),
-    # 5. Does it beat what is served?
+    # 5. What does a calibrated gate forecast?
+    "much remains, and 5 points are promised": (forecast(20, 5, 30, replace(GOOD, loss_after=0.5)), PROMOTE),
+    "much remains, and a hair less is promised": (forecast(20, 5 - UP, 30, replace(GOOD, loss_after=0.5)), UNSURE),
+    "a promise does not make a loss fall": (forecast(20, 9, 30, replace(GOOD, loss_after=1.1)), RISES),
+    "a forecast of a point less": (forecast(-1, -2, 3), FALLS),
+    "a forecast of a hair above that": (forecast(-1 + UP, -2, 3), PROMOTE),
+    "a forecast of nothing": (forecast(0, -2, 3), PROMOTE),
+    "a forecast of less than with the champion as good": (forecast(-1, -2, 3, GOOD, against(1.0)), FALLS),
+    # 6. Does it beat what is served?
     "the champion is beaten": (case(GOOD, against(0.9)), PROMOTE),
     "the champion is beaten by more than a fiftieth": (case(GOOD, against(0.98 - UP)), PROMOTE),
     "the champion is beaten by a hair": (case(GOOD, against(1.0 - UP)), AS_GOOD),
@@ -113,6 +127,13 @@ def test_rules(judged: Case, expected: tuple[Decision, ReasonCode]) -> None:
     assert expected == (verdict.decision, verdict.reasons[0].code)
     assert len(verdict.reasons) == 1
     assert verdict.reasons[0].text
+
+
+def test_a_verdict_carries_its_forecast_and_says_it() -> None:
+    verdict = decide(forecast(12.34, 5.6, 20.0))
+
+    assert verdict.forecast == Forecast(gain=12.34, low=5.6, high=20.0)
+    assert "+12.3 points (+5.6 to +20.0)" in verdict.reasons[0].text
 
 
 # Labels.

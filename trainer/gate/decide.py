@@ -5,6 +5,7 @@ help for sure, does it beat what is served already. Labels, where there are enou
 they may turn any verdict into less, and a `hold` into `promote`. What was rejected, or not fitted at all, stays so.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.contract.verdict import Decision, Forecast, Reason, ReasonCode, Verdict
@@ -25,6 +26,10 @@ MOST_EXTRA_SHARE = 0.30
 """How much more frequent the most frequent class may become before predictions count as collapsed."""
 LEAST_CLASSES = 0.5
 """Effective number of predicted classes after, as a share of before, under which they count as collapsed."""
+SURE_GAIN = 5.0
+"""Points that a forecast must promise at the least for a correction that leaves more than that."""
+LIKELY_LOSS = 1.0
+"""Points; a correction whose forecast is a fall of accuracy by that much is held, whatever the loss says."""
 FEWEST_LABELS = 30
 """Labelled images of the judge part below which labels decide nothing. A quarter of what is posted judges."""
 HARM_CHANCE, HELP_CHANCE = 0.05, 0.01
@@ -53,6 +58,9 @@ class Case:
     forecast: Forecast | None = None
 
 
+Ruling = tuple[Decision, Reason]
+
+
 def decide(case: Case) -> Verdict:
     """The verdict on a case."""
     decision, reason = _by_labels(case, *_rule(case))
@@ -65,60 +73,142 @@ def decide(case: Case) -> Verdict:
     return Verdict(decision=decision, reasons=tuple(reasons), numbers=numbers, forecast=case.forecast)
 
 
-def _rule(case: Case) -> tuple[Decision, Reason]:
-    if case.screening is not None and case.screening.reason is not None:
-        return Decision.HOLD, case.screening.reason
+def _rule(case: Case) -> Ruling:
+    """What the first rule that has an opinion says; the last one always has."""
+    return next(ruling for rule in RULES if (ruling := rule(case)) is not None)
+
+
+def _screened(case: Case) -> Ruling | None:
+    if case.screening is None or case.screening.reason is None:
+        return None
+    return Decision.HOLD, case.screening.reason
+
+
+def _looks_clean(case: Case) -> Ruling | None:
     e = case.against_identity
-    if e.reference_high is not None and e.loss_before <= e.reference_high:
-        text = f"loss on reserved taps is {e.loss_before:.4g} without correction, as for clean source batches"
-        if case.screening is not None and case.screening.shift is not None:
-            text += f"; {case.screening.shift.words}"
-        return Decision.HOLD, Reason(code=ReasonCode.NOTHING_TO_CORRECT, text=text)
-    if case.is_identity:
-        text = f"no corrector brought the loss on reserved taps, {e.loss_before:.4g}, down by more than chance"
-        return Decision.HOLD, Reason(code=ReasonCode.NOT_SURE_ENOUGH, text=text)
-    # Conditions are stated as what must hold: a number that is not one fails them.
-    if not e.loss_after < e.loss_before:
-        text = f"loss on reserved taps rises from {e.loss_before:.4g} to {e.loss_after:.4g}"
-        return Decision.REJECT, Reason(code=ReasonCode.LOSS_RISES, text=text)
-    if _collapsed(e):
-        text = (
-            f"predictions collapse: the most frequent class goes from {e.share_before:.0%} to {e.share_after:.0%}, "
-            f"the effective number of classes from {e.classes_before:.1f} to {e.classes_after:.1f}"
-        )
-        return Decision.REJECT, Reason(code=ReasonCode.PREDICTIONS_COLLAPSED, text=text)
+    if e.reference_high is None or e.loss_before > e.reference_high:
+        return None
+    text = f"loss on reserved taps is {e.loss_before:.4g} without correction, as for clean source batches"
+    if case.screening is not None and case.screening.shift is not None:
+        text += f"; {case.screening.shift.words}"
+    return _hold(ReasonCode.NOTHING_TO_CORRECT, text)
+
+
+def _not_fitted(case: Case) -> Ruling | None:
+    if not case.is_identity:
+        return None
+    loss = case.against_identity.loss_before
+    return _hold(
+        ReasonCode.NOT_SURE_ENOUGH,
+        f"no corrector brought the loss on reserved taps, {loss:.4g}, down by more than chance",
+    )
+
+
+# From here on conditions are stated as what must hold: a number that is not one fails them.
+
+
+def _rises(case: Case) -> Ruling | None:
+    e = case.against_identity
+    if e.loss_after < e.loss_before:
+        return None
+    text = f"loss on reserved taps rises from {e.loss_before:.4g} to {e.loss_after:.4g}"
+    return Decision.REJECT, Reason(code=ReasonCode.LOSS_RISES, text=text)
+
+
+def _collapses(case: Case) -> Ruling | None:
+    """Predictions crowd into few classes that were spread before.
+
+    A shifted batch is often crowded before correction already; what counts is that it gets worse.
+    """
+    e = case.against_identity
+    spread = e.share_after <= e.share_before + MOST_EXTRA_SHARE
+    if spread and e.classes_after >= LEAST_CLASSES * e.classes_before:
+        return None
+    text = (
+        f"predictions collapse: the most frequent class goes from {e.share_before:.0%} to {e.share_after:.0%}, "
+        f"the effective number of classes from {e.classes_before:.1f} to {e.classes_after:.1f}"
+    )
+    return Decision.REJECT, Reason(code=ReasonCode.PREDICTIONS_COLLAPSED, text=text)
+
+
+def _unsure(case: Case) -> Ruling | None:
+    e = case.against_identity
     fall = LEAST_FALL if e.reference is not None else CAREFUL_FALL
-    if not (e.ratio_high < 1.0 and e.loss_after <= (1.0 - fall) * e.loss_before):
-        text = (
-            f"loss on reserved taps falls from {e.loss_before:.4g} to {e.loss_after:.4g}, 95 % bound of the ratio "
-            f"{e.ratio_high:.2f}; needed: below 1, and a fall of {fall:.0%}"
-        )
-        return Decision.HOLD, Reason(code=ReasonCode.NOT_SURE_ENOUGH, text=text)
-    if e.reference_high is not None and not e.loss_after <= MOST_REMAINING * e.reference_high:
-        text = (
-            f"loss on reserved taps falls from {e.loss_before:.4g} to {e.loss_after:.4g}, still more than "
-            f"{MOST_REMAINING:g} times the {e.reference_high:.4g} of clean source batches"
-        )
-        return Decision.HOLD, Reason(code=ReasonCode.NOT_SURE_ENOUGH, text=text)
-    return _against_champion(case, e)
+    if e.ratio_high < 1.0 and e.loss_after <= (1.0 - fall) * e.loss_before:
+        return None
+    text = (
+        f"loss on reserved taps falls from {e.loss_before:.4g} to {e.loss_after:.4g}, 95 % bound of the ratio "
+        f"{e.ratio_high:.2f}; needed: below 1, and a fall of {fall:.0%}"
+    )
+    return _hold(ReasonCode.NOT_SURE_ENOUGH, text)
 
 
-def _against_champion(case: Case, e: Evidence) -> tuple[Decision, Reason]:
+def _leaves_too_much(case: Case) -> Ruling | None:
+    e = case.against_identity
+    if e.reference_high is None or e.loss_after <= MOST_REMAINING * e.reference_high:
+        return None
+    if case.forecast is not None and case.forecast.low >= SURE_GAIN:
+        return None
+    text = (
+        f"loss on reserved taps falls from {e.loss_before:.4g} to {e.loss_after:.4g}, still more than "
+        f"{MOST_REMAINING:g} times the {e.reference_high:.4g} of clean source batches{_forecast_in_words(case)}"
+    )
+    return _hold(ReasonCode.NOT_SURE_ENOUGH, text)
+
+
+def _forecast_falls(case: Case) -> Ruling | None:
+    if case.forecast is None or case.forecast.gain > -LIKELY_LOSS:
+        return None
+    return _hold(ReasonCode.FORECAST_FALLS, f"the loss on reserved taps falls, but{_forecast_in_words(case)[1:]}")
+
+
+def _champion_as_good(case: Case) -> Ruling | None:
     champion = case.against_champion
-    if champion is not None and not champion.ratio_high < 1.0 - LEAST_GAIN:
-        text = (
-            f"the champion's loss on reserved taps is {champion.loss_before:.4g}, "
-            f"the candidate's {champion.loss_after:.4g}: not better for sure"
-        )
-        return Decision.HOLD, Reason(code=ReasonCode.CHAMPION_AS_GOOD, text=text)
+    if champion is None or champion.ratio_high < 1.0 - LEAST_GAIN:
+        return None
+    text = (
+        f"the champion's loss on reserved taps is {champion.loss_before:.4g}, "
+        f"the candidate's {champion.loss_after:.4g}: not better for sure"
+    )
+    return _hold(ReasonCode.CHAMPION_AS_GOOD, text)
+
+
+def _helps(case: Case) -> Ruling:
+    e = case.against_identity
     text = (
         f"loss on reserved taps falls from {e.loss_before:.4g} to {e.loss_after:.4g} "
-        f"(95 % bound of the ratio {e.ratio_high:.2f})"
+        f"(95 % bound of the ratio {e.ratio_high:.2f}){_forecast_in_words(case)}"
     )
     return Decision.PROMOTE, Reason(code=ReasonCode.LOSS_FALLS, text=text)
 
 
-def _by_labels(case: Case, decision: Decision, reason: Reason) -> tuple[Decision, Reason]:
+RULES: tuple[Callable[[Case], Ruling | None], ...] = (
+    _screened,
+    _looks_clean,
+    _not_fitted,
+    _rises,
+    _collapses,
+    _unsure,
+    _leaves_too_much,
+    _forecast_falls,
+    _champion_as_good,
+    _helps,
+)
+"""In the order in which they are asked."""
+
+
+def _hold(code: ReasonCode, text: str) -> Ruling:
+    return Decision.HOLD, Reason(code=code, text=text)
+
+
+def _forecast_in_words(case: Case) -> str:
+    if case.forecast is None:
+        return ""
+    points = case.forecast
+    return f"; accuracy is forecast to change by {points.gain:+.1f} points ({points.low:+.1f} to {points.high:+.1f})"
+
+
+def _by_labels(case: Case, decision: Decision, reason: Reason) -> Ruling:
     """The same, or what labels make of it."""
     champion, labels = case.against_champion, case.against_identity.labels
     served = labels if champion is None else champion.labels
@@ -143,13 +233,3 @@ def _counted(labels: LabelEvidence) -> str:
         f"of {labels.images} labelled images the candidate alone gets {labels.helped} right and {labels.harmed} wrong: "
         f"{'better' if labels.helped > labels.harmed else 'worse'}"
     )
-
-
-def _collapsed(e: Evidence) -> bool:
-    """Whether predictions crowd into few classes that were spread before.
-
-    A shifted batch is often crowded before correction already; what counts is that it gets worse.
-    """
-    spread = e.share_after <= e.share_before + MOST_EXTRA_SHARE
-    enough = e.classes_after >= LEAST_CLASSES * e.classes_before
-    return not (spread and enough)
