@@ -132,21 +132,19 @@ class SignatureStatistics:
 
 @dataclass(frozen=True)
 class ForecastStatistics:
-    """How accuracy follows from S label-free signals, as a calibration found it; see `trainer.gate.forecast`.
+    """How a change of accuracy follows from changes of S label-free signals; see `trainer.gate.forecast`.
 
     Attributes:
-        names: (S,) of the signals. centre, scale: (S,) mean and deviation, in which signals are measured.
-        weights: (S,) of the standardised signals. constant: (1,).
-        spread: (2,) points, and share of the change that is forecast: what errors grow with.
+        names: (S,) of the signals. scale: (S,) root mean square of their changes, in which changes are measured.
+        weights: (S,) of the changes in that unit.
+        spread: (2,) points, and share of the predictions that change: what errors grow with.
         errors: (2,) 5 and 95 % quantile of the errors, in units of that, on kinds of shift that were left out.
         batches: (1,) how many it was fitted to.
     """
 
     names: NDArray[np.str_]
-    centre: Floats
     scale: Floats
     weights: Floats
-    constant: Floats
     spread: Floats
     errors: Floats
     batches: Floats

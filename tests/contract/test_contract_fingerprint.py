@@ -77,10 +77,8 @@ def full() -> Fingerprint:
         signature=SignatureStatistics(draw.random(5), draw.random((5, 5))),
         forecast=ForecastStatistics(
             names=np.array(["entropy_gap", "nuclear_ratio"]),
-            centre=draw.random(2),
             scale=draw.random(2),
             weights=draw.random(2),
-            constant=draw.random(1),
             spread=draw.random(2),
             errors=np.sort(draw.normal(size=2)),
             batches=np.array([120.0]),

@@ -23,7 +23,7 @@ from trainer.frame import frame_of
 from trainer.gate.forecast import signals_of
 from trainer.gate.outcome import outcome_signals
 from trainer.gate.scores import probabilities
-from trainer.measure import chunks, measure
+from trainer.measure import Measured, chunks, measure
 from trainer.reading import Reading
 from trainer.split import split
 from trainer.task import Task
@@ -67,15 +67,26 @@ def measure_pair(judge: Judge, batches: Sequence[Batch], settings: Settings) -> 
     """For each batch its states: without correction, behind its own corrections, and behind those of the others."""
     fitted = [corrections_of(task_of(judge, batch), settings, np.random.default_rng(batch.seed)) for batch in batches]
     return [
-        [
-            _state(judge, batch, Corrector(), IDENTITY),
-            *(
-                _state(judge, batch, corrector, other.kind.name)
+        _states(
+            judge,
+            batch,
+            [
+                (corrector, other.kind.name)
                 for other, correctors in zip(batches, fitted, strict=True)
                 for corrector in correctors
-            ),
-        ]
+            ],
+        )
         for batch in batches
+    ]
+
+
+def _states(judge: Judge, batch: Batch, corrections: Sequence[tuple[Corrector, str]]) -> list[State]:
+    """A batch without correction, and behind each of these, which were fitted to batches of the kinds named."""
+    images = torch.from_numpy(batch.posted[split(len(batch.posted), batch.seed).judge])
+    uncorrected = measure(judge.frozen, Corrector(), images)
+    return [
+        _state(judge, batch, corrector, fitted_to, uncorrected)
+        for corrector, fitted_to in [(Corrector(), IDENTITY), *corrections]
     ]
 
 
@@ -100,27 +111,29 @@ def _silent(_progress: Progress) -> None:
     """A pair is too short to tell of its steps."""
 
 
-def _state(judge: Judge, batch: Batch, corrector: Corrector, fitted_to: str) -> State:
+def _state(judge: Judge, batch: Batch, corrector: Corrector, fitted_to: str, uncorrected: Measured) -> State:
     images = torch.from_numpy(batch.posted[split(len(batch.posted), batch.seed).judge])
+    measured = measure(judge.frozen, corrector, images) if corrector.names() else uncorrected
     return State(
         kind=batch.kind.name,
         fitted_to=fitted_to,
         stages=corrector.names(),
         images=len(images),
-        signals=_signals(judge, corrector, images),
+        signals=_signals(judge, measured, uncorrected),
         accuracy=_accuracy(judge.frozen, corrector, batch),
     )
 
 
-def _signals(judge: Judge, corrector: Corrector, images: torch.Tensor) -> dict[str, float]:
+def _signals(judge: Judge, measured: Measured, uncorrected: Measured) -> dict[str, float]:
     reserved, reference = judge.manifest.reserved_taps(), judge.fingerprint.reference
-    measured = measure(judge.frozen, corrector, images)
-    probability = probabilities(measured.scores, judge.manifest.output.scores)
+    baseline, probability = (
+        probabilities(seen.scores, judge.manifest.output.scores) for seen in (uncorrected, measured)
+    )
     moments = pool({name: measured.moments[name] for name in reserved})
     return signals_of(
-        outcome_signals(probability, judge.fingerprint.outcome),
+        outcome_signals(probability, judge.fingerprint.outcome, baseline=baseline),
         loss=statistics_loss(moments, judge.fingerprint.moments(), reserved),
-        reference=reference.at(len(images), reserved=True)[0] if reference else None,
+        reference=reference.at(len(probability), reserved=True)[0] if reference else None,
     )
 
 

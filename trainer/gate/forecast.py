@@ -1,11 +1,12 @@
 """A forecast of what a corrector does to accuracy, from signals that need no label. Numpy only.
 
-Accuracy of a batch behind a corrector is taken for a logistic function of a weighted sum of signals; the forecast is
-the difference of two such values, before and after. Weights and errors come from a calibration (`trainer.calibration`)
-and lie in the fingerprint; nothing is fitted here.
+Accuracy changes only where predictions change. Of those that do, the share that become right less the share that
+become wrong is taken for tanh(z / 2), with z a weighted sum of the changes of signals: the forecast is that, times the
+share of predictions that change. No change is forecast as none, and going back as the opposite. Weights and errors come
+from a calibration (`trainer.calibration`) and lie in the fingerprint; nothing is fitted here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -16,9 +17,11 @@ from trainer.gate.outcome import OutcomeSignals
 
 LOSS = "log_loss"
 """Name of the signal of the reserved taps."""
+KEPT = "kept_predictions"
+"""Name of the share of predictions that are the same after as before."""
 LEAST_LOSS = 1e-12
 FARTHEST = 4.0
-"""Signals count as at most so many deviations from their centre: farther out nothing was calibrated."""
+"""Changes count as at most so many of their unit: farther out nothing was calibrated."""
 MOST = 100.0
 """Points that accuracy can change."""
 
@@ -40,23 +43,36 @@ def forecast(model: ForecastStatistics, before: Mapping[str, float], after: Mapp
     """The change of accuracy, in points, from one corrector to another in front of the same batch.
 
     Its interval holds 90 % of the errors on kinds of shift that were left out. A signal that is missing on either side
-    says nothing: it stands at its centre on both.
+    does not change; without KEPT all predictions may have changed.
     """
-    rows = np.array([[side.get(str(name), np.nan) for name in model.names] for side in (before, after)])
-    known = ~np.isnan(rows).any(axis=0)
-    low, high = accuracies(model, np.where(known, rows, model.centre))
-    change = float(MOST * (high - low))
-    errors = spread(model.spread, change) * model.errors
-    least, most = np.clip(change + errors, -MOST, MOST)
-    return Forecast(gain=change, low=float(least), high=float(most))
+    moved = changed(after)
+    gain = MOST * moved * balance(model, changes([str(name) for name in model.names], before, after))
+    least, most = np.clip(gain + spread(model.spread, moved) * model.errors, -MOST, MOST)
+    return Forecast(gain=gain, low=float(least), high=float(most))
 
 
-def accuracies(model: ForecastStatistics, rows: Floats) -> Floats:
-    """Expected accuracy, 0 to 1, of rows of signals (n, S) of which none is missing."""
-    z = np.clip((rows - model.centre) / model.scale, -FARTHEST, FARTHEST)
-    return np.asarray(1.0 / (1.0 + np.exp(-(z @ model.weights + model.constant[0]))))
+def changed(after: Mapping[str, float]) -> float:
+    """Share of the predictions that change, 0 to 1."""
+    return 1.0 - after.get(KEPT, 0.0)
 
 
-def spread(of: Floats, change: float | Floats) -> Floats:
-    """What errors of a forecast change, in points, are measured in."""
-    return np.asarray(of[0] + of[1] * np.abs(change))
+def changes(names: Sequence[str], before: Mapping[str, float], after: Mapping[str, float]) -> Floats:
+    """Change of each signal (S,), 0 where it is missing on a side. An infinite one has changed without bound."""
+    sides = [np.array([side.get(name, np.nan) for name in names]) for side in (before, after)]
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.nan_to_num(sides[1] - sides[0], nan=0.0, posinf=np.inf, neginf=-np.inf))
+
+
+def balance(model: ForecastStatistics, moved: Floats) -> float:
+    """Of the predictions that change, those that become right less those that become wrong, -1 to 1."""
+    return float(np.tanh(in_units(moved, model.scale) @ model.weights / 2.0))
+
+
+def in_units(moved: Floats, scale: Floats) -> Floats:
+    """Changes (..., S) in their units, none farther than FARTHEST."""
+    return np.asarray(np.clip(moved / scale, -FARTHEST, FARTHEST))
+
+
+def spread(of: Floats, share: float | Floats) -> Floats:
+    """What errors of a forecast are measured in, in points, where that share of the predictions changes."""
+    return np.asarray(of[0] + of[1] * MOST * share)
