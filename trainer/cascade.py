@@ -10,7 +10,7 @@ ends where that loss, on all images, is near that of clean source batches of thi
 
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -19,7 +19,7 @@ from trainer.choice import Choice
 from trainer.corrector import Corrector
 from trainer.descent import Descent, Ranked
 from trainer.forward import Config as Search
-from trainer.forward import search, stages
+from trainer.forward import Found, search, stages
 from trainer.race import race
 from trainer.refinement import Refinement
 from trainer.stages import Stage
@@ -28,6 +28,9 @@ from trainer.stages.residual import Residual
 from trainer.stages.tone import Tone
 from trainer.starts import deconvolutions, matching_tones
 from trainer.task import Task
+
+FORWARD_SHARE = 0.4
+"""Of the progress that is told, what the forward search has; about the share of the time that it takes."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,9 @@ def fit_cascade(task: Task, config: Cascade) -> Corrector:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(task.seed)
         run = _Run(
+            task,
             config,
-            Descent(task, batch=config.batch, steps=_most_steps(config, len(task.fit))),
+            Descent(_late(task), batch=config.batch, steps=_most_steps(config, len(task.fit))),
             _choice(task, config),
         )
         if not run.choice.looks_clean:
@@ -96,6 +100,16 @@ def fit_cascade(task: Task, config: Cascade) -> Corrector:
             _run_down(run)
     task.report(Progress(share=1.0, step="fitted"))
     return run.choice.best
+
+
+def _late(task: Task) -> Task:
+    """The task as the gradient steps tell of it: behind the forward search."""
+
+    def report(progress: Progress) -> None:
+        share = FORWARD_SHARE + (1.0 - FORWARD_SHARE) * progress.share
+        task.report(progress.model_copy(update={"share": share}))
+
+    return replace(task, report=report)
 
 
 def _choice(task: Task, config: Cascade) -> Choice:
@@ -106,15 +120,11 @@ def _choice(task: Task, config: Cascade) -> Choice:
 class _Run:
     """What the stages share, and what they have found."""
 
+    task: Task
     config: Cascade
     descent: Descent
     choice: Choice
     found: list[Corrector] = field(default_factory=list)
-
-    @property
-    def task(self) -> Task:
-        """What is fitted to."""
-        return self.descent.task
 
     def consider(self, corrector: Corrector) -> bool:
         """Note a candidate, and take it if it is better by more than chance; whether it was."""
@@ -134,12 +144,15 @@ def _forward(run: _Run) -> None:
     graph, task = run.task.tap_graph, run.task
     if graph is None:
         return
-    task.report(Progress(share=0.0, step="fit forward"))
     config = run.config
     planes = task.fit[: config.looked_at].numpy()
     choices = Search(probe=config.probe, slopes=config.slopes, kept=config.kept, worth=config.worth)
     budget = config.looks * len(planes)
-    outcome = search(graph, task.fingerprint, planes, task.frame, budget=budget, config=choices)
+
+    def told(found: Found, share: float) -> None:
+        task.report(Progress(share=FORWARD_SHARE * share, step=f"fit {found.name}", loss=found.loss))
+
+    outcome = search(graph, task.fingerprint, planes, task.frame, budget=budget, config=choices, told=told)
     lowest = outcome.found[0].loss
     for found in outcome.found[1:]:
         if found.loss < lowest:

@@ -12,7 +12,7 @@ from service.contract.bundle import Bundle
 from service.contract.job import Progress
 from service.contract.manifest import ModelManifest
 from tests.trainer.tiny_case import reserved_loss, shifted, source, tiny_task
-from trainer.cascade import Cascade, fit_cascade
+from trainer.cascade import FORWARD_SHARE, Cascade, fit_cascade
 from trainer.corrector import Corrector
 from trainer.forward import TapGraph
 from trainer.shifts.distortion import Distortion
@@ -41,10 +41,13 @@ def distorted(count: int, seed: int) -> np.ndarray:
 
 
 def told_by(task: Task, config: Cascade) -> tuple[list[str], Corrector]:
-    """What was fitted, in order, and what came out."""
+    """What was fitted by gradient, in order, after "forward" where anything was fitted without; and what came out."""
     told: list[Progress] = []
     corrector = fit_cascade(replace(task, report=told.append), config)
-    return list(dict.fromkeys(progress.step.removeprefix("fit ") for progress in told)), corrector
+    shares = [progress.share for progress in told]
+    assert shares == sorted(shares)
+    steps = ["forward" if progress.share <= FORWARD_SHARE else progress.step for progress in told]
+    return list(dict.fromkeys(step.removeprefix("fit ") for step in steps)), corrector
 
 
 def test_contrast_and_brightness_are_undone_without_a_gradient(make_task: Callable[..., Task]) -> None:

@@ -180,15 +180,15 @@ def test_a_promoted_trial_serves_its_candidate(tiny: Bundle[ModelManifest], tiny
     assert replace(trial, seconds=0.0) == replace(lies, seconds=0.0)
 
 
-def test_a_held_trial_serves_no_correction(tiny: Bundle[ModelManifest], tiny_onnx: bytes, tmp_path: Path) -> None:
-    # A contrast that differs from image to image: no filter undoes it, and the gate sees how much remains.
+def test_a_rejected_trial_serves_no_correction(tiny: Bundle[ModelManifest], tiny_onnx: bytes, tmp_path: Path) -> None:
+    # Half of the images have far too much contrast and half too little: one filter undoes only one half.
     draw = np.random.default_rng(5)
-    source = draw.random((400, 1, 8, 8))
-    uneven = (source * draw.uniform(0.3, 3.0, (400, 1, 1, 1))).astype(np.float32)
+    source, half = draw.random((400, 1, 8, 8)), draw.random((400, 1, 1, 1)) < 0.5
+    uneven = np.where(half, 4.0 * source, 0.2 * source).astype(np.float32)
     labels = predicted(tiny_onnx, source.astype(np.float32))
 
     trial = only_trial(tiny, save(tmp_path / "uneven.npz", uneven, labels))
 
     assert trial.candidate != trial.before, "only a candidate that differs shows which of both is served"
-    assert trial.decision is Decision.HOLD
+    assert trial.decision is Decision.REJECT
     assert trial.after == trial.before

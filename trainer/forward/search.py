@@ -13,6 +13,7 @@ The same arguments give the same correctors: nothing is drawn.
 Which of the correctors found is to be used is for others to choose, by taps that nothing here has seen.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -77,12 +78,20 @@ class Outcome:
 
 
 def search(
-    graph: TapGraph, fingerprint: Fingerprint, planes: Planes, frame: Frame, *, budget: int, config: Config
+    graph: TapGraph,
+    fingerprint: Fingerprint,
+    planes: Planes,
+    frame: Frame,
+    *,
+    budget: int,
+    config: Config,
+    told: Callable[[Found, float], None] = lambda _found, _share: None,
 ) -> Outcome:
     """Fit all families to planes (n, C, H, W), showing the frozen model at most `budget` images.
 
     Args:
         graph: of the frozen model, with the taps that may be fitted.
+        told: each corrector as it is found, and the share of the budget that is spent.
 
     Raises:
         ValueError: the budget does not pay for one look at the images.
@@ -92,7 +101,7 @@ def search(
         raise ValueError(f"a budget of {budget} images pays for no look at {len(planes)}; give at least as many")
     reference = fingerprint.reference
     goal = reference.at(len(planes), reserved=False)[0] if reference else 0.0
-    running = _Search(graph, fingerprint, planes, config, budget, goal)
+    running = _Search(graph, fingerprint, planes, config, budget, goal, told)
     running.consider("identity", ())
     if running.best.loss > goal:
         running.closed_forms(frame)
@@ -126,16 +135,22 @@ class _Search:
     fingerprint: Fingerprint
     planes: Planes
     config: Config
-    left: int
+    budget: int
     goal: float
+    told: Callable[[Found, float], None]
     found: list[Found] = field(default_factory=list)
     best: Found = Found("identity", (), np.inf, 0)
+
+    def __post_init__(self) -> None:
+        """Nothing is spent yet."""
+        self.left = self.budget
 
     def consider(self, name: str, parts: Parts, loss: float | None = None, images: int = 0) -> None:
         """Note a corrector, and keep it if it is worth its numbers; its loss is looked up where it is not known."""
         if loss is None:
             loss, images = self._loss(parts, self.planes), images + len(self.planes)
         self.found.append(Found(name, parts, loss, images))
+        self.told(self.found[-1], 1.0 - self.left / self.budget)
         if loss < (1 - self.config.kept) * self.best.loss:
             self.best = self.found[-1]
 
