@@ -30,6 +30,7 @@ from trainer.frame import frame_of
 from trainer.gate.decide import decide
 from trainer.gate.judging import Judged, case_of
 from trainer.gate.labels import Classes
+from trainer.gate.reweighting import Reweighting, reweigh
 from trainer.gate.screen import Screening, screen
 from trainer.measure import Measured, measure
 from trainer.plugins import JOB_PRESET, load_method, load_preset
@@ -95,6 +96,10 @@ def fit(
         task = _task(model.manifest, frozen, fingerprint, images, parts, job.seed, report)
         task = replace(task, tap_graph=_tap_graph(job, model, fingerprint))
         corrector: Corrector = Corrector() if screening.reason else method.fit(task, config)
+        reweighting = _reweighting(task, corrector, model.manifest)
+        if reweighting is not None:
+            task = replace(task, fingerprint=reweighting.fingerprint)
+            corrector = method.fit(task, config)
     with clock.time("export"):
         report(Progress(share=0.9, step="export"))
         content = to_onnx(corrector, model.manifest, method=job.method)
@@ -103,7 +108,7 @@ def fit(
     with clock.time("judge"):
         report(Progress(share=0.95, step="judge"))
         judged = _judged(identity, corrector, champion, task, images[parts.judge], model.manifest.input)
-        case = case_of(judged, known, task.fingerprint, model.manifest, screening, seed=job.seed)
+        case = case_of(judged, known, task.fingerprint, model.manifest, screening, reweighting, seed=job.seed)
         verdict = decide(case)
     manifest, files = assemble(
         corrector, model.manifest, job, content=content, golden=golden, verdict=verdict, configuration=asdict(config)
@@ -180,6 +185,15 @@ def _tap_graph(job: JobSpec, model: Bundle[ModelManifest], fingerprint: Fingerpr
     """The frozen model up to its fitted taps, without torch."""
     fitted = {name: fingerprint.moments()[name] for name in model.manifest.fitted_taps()}
     return TapGraph(model.files["model.onnx"], model.manifest.input, fitted, threads=job.threads)
+
+
+def _reweighting(task: Task, corrector: Corrector, manifest: ModelManifest) -> Reweighting | None:
+    """What class frequencies behind a first corrector call for; nothing where there is none."""
+    if not corrector.names():
+        return None
+    measured = measure(task.frozen, corrector, torch.cat([task.fit, task.select]))
+    taps = [tap.name for tap in manifest.taps]
+    return reweigh(measured, task.fingerprint, taps, scores=manifest.output.scores, seed=task.seed)
 
 
 def _judged(

@@ -5,8 +5,8 @@ help for sure, does it beat what is served already. Labels, where there are enou
 they may turn any verdict into less, and a `hold` into `promote`. What was rejected, or not fitted at all, stays so.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from service.contract.verdict import Decision, Forecast, Reason, ReasonCode, Verdict
 from trainer.gate.evidence import Evidence
@@ -48,6 +48,7 @@ class Case:
         is_identity: the fit came out without a stage.
         screening: what the batch showed before the fit.
         forecast: of what the candidate does to accuracy, None where the gate was not calibrated.
+        reweighting: numbers of class frequencies that the source was re-weighted to, empty where it was not.
     """
 
     against_identity: Evidence
@@ -56,6 +57,7 @@ class Case:
     is_identity: bool
     screening: Screening | None = None
     forecast: Forecast | None = None
+    reweighting: Mapping[str, float] = field(default_factory=dict)
 
 
 Ruling = tuple[Decision, Reason]
@@ -65,7 +67,7 @@ def decide(case: Case) -> Verdict:
     """The verdict on a case."""
     decision, reason = _by_labels(case, *_rule(case))
     reasons = [reason, *(Reason(code=ReasonCode.EVIDENCE_MISSING, text=f"not available: {m}") for m in case.missing)]
-    numbers = case.against_identity.numbers()
+    numbers = case.against_identity.numbers() | dict(case.reweighting)
     if case.screening is not None:
         numbers |= case.screening.numbers()
     if case.against_champion is not None:

@@ -13,6 +13,7 @@ from trainer.gate.decide import Case
 from trainer.gate.evidence import Evidence, gather
 from trainer.gate.forecast import forecast, signals_of
 from trainer.gate.labels import Classes
+from trainer.gate.reweighting import Reweighting
 from trainer.gate.screen import Screening
 from trainer.measure import Measured
 
@@ -37,6 +38,7 @@ def case_of(
     fingerprint: Fingerprint,
     manifest: ModelManifest,
     screening: Screening,
+    reweighting: Reweighting | None = None,
     *,
     seed: int,
 ) -> Case:
@@ -44,6 +46,7 @@ def case_of(
 
     Args:
         labels: of the judge part, (n,), UNKNOWN where an image has none.
+        fingerprint: the one that was fitted to, re-weighted if it was.
     """
 
     def against(baseline: Measured) -> Evidence:
@@ -65,6 +68,7 @@ def case_of(
         is_identity=judged.candidate is judged.identity,
         screening=screening,
         forecast=_forecast(against_identity, fingerprint),
+        reweighting={} if reweighting is None else reweighting.numbers(),
     )
 
 
