@@ -15,6 +15,7 @@ from service.contract.verdict import Decision, Forecast, ReasonCode
 from trainer.gate.decide import Case, decide
 from trainer.gate.evidence import Evidence, gather
 from trainer.gate.labels import compare_on_labels
+from trainer.gate.outcome import OutcomeSignals
 from trainer.gate.sanity import Fault, Sanity
 from trainer.gate.screen import Screening
 from trainer.measure import Measured
@@ -53,6 +54,12 @@ def case(evidence: Evidence, champion: Evidence | None = None, *, is_identity: b
 def forecast(gain: float, low: float, high: float, evidence: Evidence = GOOD, champion: Evidence | None = None) -> Case:
     """The case of a calibrated gate."""
     return replace(case(evidence, champion), forecast=Forecast(gain=gain, low=low, high=high))
+
+
+def left(nuclear_ratio: float | None) -> Evidence:
+    """Much of the loss is left, and the model's answers are spread and sure to this degree."""
+    signals = OutcomeSignals(0.9, 0.1, 0.9, 0.9, nuclear_ratio=nuclear_ratio)
+    return replace(GOOD, loss_after=0.5, outcome_after=signals)
 
 
 def against(ratio_high: float) -> Evidence:
@@ -100,8 +107,10 @@ TABLE = {
         PROMOTE,
     ),
     # 5. What does a calibrated gate forecast?
-    "much remains, and 5 points are promised": (forecast(20, 5, 30, replace(GOOD, loss_after=0.5)), PROMOTE),
-    "much remains, and a hair less is promised": (forecast(20, 5 - UP, 30, replace(GOOD, loss_after=0.5)), UNSURE),
+    "much remains, and 5 points are promised": (forecast(20, 5, 30, left(0.85)), PROMOTE),
+    "much remains, and a hair less is promised": (forecast(20, 5 - UP, 30, left(0.85)), UNSURE),
+    "much remains, much is promised, and the model is unsure": (forecast(60, 50, 70, left(0.85 - UP)), UNSURE),
+    "much remains, much is promised, and nobody knows how sure": (forecast(60, 50, 70, left(None)), UNSURE),
     "a promise does not make a loss fall": (forecast(20, 9, 30, replace(GOOD, loss_after=1.1)), RISES),
     "a forecast of a point less": (forecast(-1, -2, 3), FALLS),
     "a forecast of a hair above that": (forecast(-1 + UP, -2, 3), PROMOTE),

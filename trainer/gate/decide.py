@@ -28,6 +28,8 @@ LEAST_CLASSES = 0.5
 """Effective number of predicted classes after, as a share of before, under which they count as collapsed."""
 SURE_GAIN = 5.0
 """Points that a forecast must promise at the least for a correction that leaves more than that."""
+LEAST_NUCLEAR = 0.85
+"""Nuclear norm of the class probabilities, over that of source batches, that such a correction must come to as well."""
 LIKELY_LOSS = 1.0
 """Points; a correction whose forecast is a fall of accuracy by that much is held, whatever the loss says."""
 FEWEST_LABELS = 30
@@ -149,13 +151,21 @@ def _leaves_too_much(case: Case) -> Ruling | None:
     e = case.against_identity
     if e.reference_high is None or e.loss_after <= MOST_REMAINING * e.reference_high:
         return None
-    if case.forecast is not None and case.forecast.low >= SURE_GAIN:
+    if _is_vouched_for(case):
         return None
     text = (
         f"loss on reserved taps falls from {e.loss_before:.4g} to {e.loss_after:.4g}, still more than "
         f"{MOST_REMAINING:g} times the {e.reference_high:.4g} of clean source batches{_forecast_in_words(case)}"
     )
     return _hold(ReasonCode.NOT_SURE_ENOUGH, text)
+
+
+def _is_vouched_for(case: Case) -> bool:
+    """A forecast promises much, and the model answers nearly as on source images: of junk it may promise much alone."""
+    after = case.against_identity.outcome_after
+    if case.forecast is None or after is None or after.nuclear_ratio is None:
+        return False
+    return case.forecast.low >= SURE_GAIN and after.nuclear_ratio >= LEAST_NUCLEAR
 
 
 def _forecast_falls(case: Case) -> Ruling | None:
