@@ -1,5 +1,6 @@
 """Posting a batch from disk and following its job with a progress bar."""
 
+import csv
 import io
 import math
 import time
@@ -16,10 +17,11 @@ from foreoptic.client import Client
 
 CONTENT_TYPES = {".npy": "application/x-npy", ".npz": "application/x-npz", ".zip": "application/zip"}
 PICTURES = (".png", ".jpg", ".jpeg")
+LABELS = "labels.csv"
 
 
 def packed(batch: Path) -> tuple[str, bytes]:
-    """Media type and body for a file, or for a folder of pictures as a zip.
+    """Media type and body for a file, or for a folder of pictures, and of labels if it has some, as a zip.
 
     Raises:
         typer.Exit: neither; it has been said why.
@@ -29,7 +31,20 @@ def packed(batch: Path) -> tuple[str, bytes]:
     pictures = sorted(file for file in batch.rglob("*") if file.suffix.lower() in PICTURES) if batch.is_dir() else []
     if not pictures:
         raise show.fail(f"{batch} is no {', '.join(CONTENT_TYPES)} file and no folder of PNG or JPEG pictures")
-    return CONTENT_TYPES[".zip"], zip_of({f"{i}{file.suffix}": file.read_bytes() for i, file in enumerate(pictures)})
+    names = {file.relative_to(batch).as_posix(): f"{i}{file.suffix}" for i, file in enumerate(pictures)}
+    files = {name: (batch / path).read_bytes() for path, name in names.items()}
+    return CONTENT_TYPES[".zip"], zip_of(files | _labels(batch / LABELS, names))
+
+
+def _labels(file: Path, names: dict[str, str]) -> dict[str, bytes]:
+    """The folder's labels under the names that its pictures have in the archive; nothing where it has none."""
+    if not file.is_file():
+        return {}
+    with file.open(newline="", encoding="utf-8") as lines:
+        rows = [[names.get(row[0], row[0]), *row[1:]] for row in csv.reader(lines) if row]
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return {LABELS: text.getvalue().encode()}
 
 
 def zip_of(files: dict[str, bytes]) -> bytes:
