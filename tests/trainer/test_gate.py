@@ -43,6 +43,7 @@ NOTHING = (Decision.HOLD, ReasonCode.NOTHING_TO_CORRECT)
 RISES = (Decision.REJECT, ReasonCode.LOSS_RISES)
 COLLAPSED = (Decision.REJECT, ReasonCode.PREDICTIONS_COLLAPSED)
 FALLS = (Decision.HOLD, ReasonCode.FORECAST_FALLS)
+STRAYED = (Decision.HOLD, ReasonCode.ANSWERS_UNSURE)
 UNSURE = (Decision.HOLD, ReasonCode.NOT_SURE_ENOUGH)
 AS_GOOD = (Decision.HOLD, ReasonCode.CHAMPION_AS_GOOD)
 
@@ -54,6 +55,11 @@ def case(evidence: Evidence, champion: Evidence | None = None, *, is_identity: b
 def forecast(gain: float, low: float, high: float, evidence: Evidence = GOOD, champion: Evidence | None = None) -> Case:
     """The case of a calibrated gate."""
     return replace(case(evidence, champion), forecast=Forecast(gain=gain, low=low, high=high))
+
+
+def unsure(entropy_gap: float | None) -> Evidence:
+    """A model of ten classes whose answers have so many nats more than on source images."""
+    return replace(GOOD, outputs=10, outcome_after=OutcomeSignals(0.9, 0.1, 0.9, 0.9, entropy_gap=entropy_gap))
 
 
 def left(nuclear_ratio: float | None) -> Evidence:
@@ -111,6 +117,10 @@ TABLE = {
     "much remains, and a hair less is promised": (forecast(20, 5 - UP, 30, left(0.85)), UNSURE),
     "much remains, much is promised, and the model is unsure": (forecast(60, 50, 70, left(0.85 - UP)), UNSURE),
     "much remains, much is promised, and nobody knows how sure": (forecast(60, 50, 70, left(None)), UNSURE),
+    "answers are as unsure as may be": (case(unsure(0.2 * np.log(10))), PROMOTE),
+    "answers are a hair less sure": (case(unsure(0.2 * np.log(10) + UP)), STRAYED),
+    "answers are unsure and much is promised": (forecast(60, 50, 70, unsure(1.0)), STRAYED),
+    "answers are unsure, and how sure they were at the source is not known": (case(unsure(None)), PROMOTE),
     "a promise does not make a loss fall": (forecast(20, 9, 30, replace(GOOD, loss_after=1.1)), RISES),
     "a forecast of a point less": (forecast(-1, -2, 3), FALLS),
     "a forecast of a hair above that": (forecast(-1 + UP, -2, 3), PROMOTE),

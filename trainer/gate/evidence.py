@@ -34,6 +34,7 @@ class Evidence:
         reference, reference_high: loss that clean source batches of this size have, mean and 95 % quantile, or None.
         share_before, share_after: share of the most frequent predicted class.
         classes_before, classes_after: effective number of predicted classes, exp(entropy of their frequencies).
+        outputs: classes that the frozen model tells apart.
         outcome_before, outcome_after: what class probabilities say. A forecast of accuracy takes these and the losses.
         labels: what they say, None where no image of the judge part has one.
     """
@@ -48,6 +49,7 @@ class Evidence:
     share_after: float
     classes_before: float
     classes_after: float
+    outputs: int | None = None
     outcome_before: OutcomeSignals | None = None
     outcome_after: OutcomeSignals | None = None
     labels: LabelEvidence | None = None
@@ -97,6 +99,7 @@ def gather(
         share_after=float(shares[1].max()),
         classes_before=_effective_number(shares[0]),
         classes_after=_effective_number(shares[1]),
+        outputs=chances[0].shape[1],
         outcome_before=_signals(chances[0], fingerprint),
         outcome_after=_signals(chances[1], fingerprint, baseline=chances[0]),
         labels=None if labels is None else _on_labels(labels, baseline, candidate),
