@@ -191,7 +191,7 @@ def _fit_deconvolution(run: _Run, starts: list[Ranked]) -> None:
     config, name = run.config, Deconvolution.name
     racers = [entry.corrector for entry in starts[: config.racers]]
     first = race(run.descent, racers, name, images=config.race_images, passes=config.race_passes)
-    refinement = Refinement(run.descent, first.corrector, name)
+    refinement = Refinement(run.descent, first, name)
     if not run.consider(refinement.advance(config.passes)):
         return
     for _ in range(config.rounds - 1):

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from trainer.corrector import Corrector
-from trainer.descent import Descent, Ranked
+from trainer.descent import Descent
 from trainer.refinement import Refinement
 
 
-def race(descent: Descent, starts: Sequence[Corrector], label: str, *, images: int, passes: int) -> Ranked:
-    """The start that is left of all, as far as it has come, and its loss on the images that they race on.
+def race(descent: Descent, starts: Sequence[Corrector], label: str, *, images: int, passes: int) -> Corrector:
+    """The start that is left of all, as far as it has come.
 
     They race on the first `images` fitted ones. After each leg of `passes` over them the closer half goes on.
 
@@ -22,4 +22,4 @@ def race(descent: Descent, starts: Sequence[Corrector], label: str, *, images: i
         ranked = descent.ranked([runner.corrector for runner in running], images)
         kept = [entry.corrector for entry in ranked[: len(running) // 2]]
         running = [runner for runner in running if runner.corrector in kept]
-    return descent.ranked([running[0].corrector], images)[0]
+    return running[0].corrector

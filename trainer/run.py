@@ -6,9 +6,10 @@ Both doors lead here: the worker's job folder, and `foreoptic fit` on the comman
 import io
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -94,12 +95,11 @@ def fit(
         method = load_method(job.method)
         config = load_preset(method, preset)
         task = _task(model.manifest, frozen, fingerprint, images, parts, job.seed, report)
-        task = replace(task, tap_graph=_tap_graph(job, model, fingerprint))
-        corrector: Corrector = Corrector() if screening.reason else method.fit(task, config)
-        reweighting = _reweighting(task, corrector, model.manifest)
-        if reweighting is not None:
-            task = replace(task, fingerprint=reweighting.fingerprint)
-            corrector = method.fit(task, config)
+        corrector, reweighting = Corrector(), None
+        if screening.reason is None:
+            graphed = replace(task, tap_graph=_tap_graph(job, model, fingerprint))
+            corrector, reweighting = _fitted(graphed, partial(method.fit, config=config), model.manifest)
+        seen_as = fingerprint if reweighting is None else reweighting.fingerprint
     with clock.time("export"):
         report(Progress(share=0.9, step="export"))
         content = to_onnx(corrector, model.manifest, method=job.method)
@@ -108,7 +108,7 @@ def fit(
     with clock.time("judge"):
         report(Progress(share=0.95, step="judge"))
         judged = _judged(identity, corrector, champion, task, images[parts.judge], model.manifest.input)
-        case = case_of(judged, known, task.fingerprint, model.manifest, screening, reweighting, seed=job.seed)
+        case = case_of(judged, known, seen_as, model.manifest, screening, reweighting, seed=job.seed)
         verdict = decide(case)
     manifest, files = assemble(
         corrector, model.manifest, job, content=content, golden=golden, verdict=verdict, configuration=asdict(config)
@@ -185,6 +185,22 @@ def _tap_graph(job: JobSpec, model: Bundle[ModelManifest], fingerprint: Fingerpr
     """The frozen model up to its fitted taps, without torch."""
     fitted = {name: fingerprint.moments()[name] for name in model.manifest.fitted_taps()}
     return TapGraph(model.files["model.onnx"], model.manifest.input, fitted, threads=job.threads)
+
+
+def _fitted(
+    task: Task, fit_to: Callable[[Task], Corrector], manifest: ModelManifest
+) -> tuple[Corrector, Reweighting | None]:
+    """A fit; and where class frequencies behind it call for another source, that source and a fit to it."""
+    first = fit_to(task)
+    reweighting = _reweighting(task, first, manifest)
+    if reweighting is None:
+        return first, None
+
+    def report(progress: Progress) -> None:
+        # The first fit has told all of its progress; it must not fall.
+        task.report(progress.model_copy(update={"share": 1.0}))
+
+    return fit_to(replace(task, fingerprint=reweighting.fingerprint, report=report)), reweighting
 
 
 def _reweighting(task: Task, corrector: Corrector, manifest: ModelManifest) -> Reweighting | None:

@@ -212,10 +212,10 @@ def _fit_deconvolution(search: _Search, racers: Sequence[Corrector], best: float
     """The first of a race of all starts: pixels leave the phase open, and only a few steps show which leads far."""
     config = search.config
     first = race(search.descent, racers, Deconvolution.name, images=config.race_images, passes=config.race_passes)
-    (probed,) = search.descent.ranked([first.corrector], config.probe)
+    (probed,) = search.descent.ranked([first], config.probe)
     if probed.loss > config.hopeless * best:
         return None
-    return Refinement(search.descent, first.corrector, Deconvolution.name).advance(config.passes)
+    return Refinement(search.descent, first, Deconvolution.name).advance(config.passes)
 
 
 def _fit_both(search: _Search) -> list[Corrector]:
