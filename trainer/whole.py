@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from trainer.losses.moments import Moments, channel_moments
+from trainer.losses.channel_moments import Moments, channel_moments
 
 MOST_VALUES = 1 << 21
 """Input values in one piece: what is kept for its gradient takes a few hundred times as much."""

@@ -6,9 +6,7 @@ import torch
 
 from service.contract.distances import floored
 from service.contract.statistics import ChannelMoments
-
-Moments = tuple[torch.Tensor, torch.Tensor]
-"""Mean and variance (C,) of each channel, over images and positions."""
+from trainer.losses.channel_moments import Moments, channel_moments
 
 
 class MomentLoss:
@@ -36,12 +34,6 @@ class MomentLoss:
     ) -> torch.Tensor:
         scale = 0.5 * torch.log((var_t + floor + 1e-12) / (var + 1e-12))
         return ((mean_t - mean).square() / var + scale.square()).mean()
-
-
-def channel_moments(activation: torch.Tensor) -> Moments:
-    """Of an activation (n, C, ...)."""
-    var, mean = torch.var_mean(activation.transpose(0, 1).flatten(1), dim=1, unbiased=False)
-    return mean, var
 
 
 def _constants(moments: ChannelMoments) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from service.contract.norm_distances import ClassMoments
 from service.contract.statistics import ChannelMoments
-from trainer.losses.moments import Moments, channel_moments
+from trainer.losses.channel_moments import Moments, channel_moments
 
 Named = Mapping[str, Tensor]
 
