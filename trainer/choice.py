@@ -9,7 +9,9 @@ import torch
 from service.contract.distances import statistics_loss
 from service.contract.statistics import TapMoments, pool, take
 from trainer.corrector import Corrector
-from trainer.measure import tap_moments
+from trainer.gate.outcome import nuclear_norm
+from trainer.gate.scores import probabilities
+from trainer.measure import class_scores, tap_moments
 from trainer.task import Task
 
 WORTH = 0.1
@@ -44,6 +46,7 @@ class Choice:
         self.best = Corrector()
         self._moments = self._measure(self.best)
         self._loss_of_all: float | None = None
+        self._considered = [(self.best, self._loss(self._moments))]
 
     @property
     def looks_clean(self) -> bool:
@@ -62,6 +65,11 @@ class Choice:
         """Whether the loss of all images is more than so many times that of an average clean batch; if unknown, yes."""
         return self._best_of_all() > times * self._clean
 
+    def distance(self, corrector: Corrector) -> float:
+        """The loss of all images behind a corrector, infinite where it is no number."""
+        loss = self._loss(self._measure(corrector, self._seen))
+        return loss if isfinite(loss) else inf
+
     def closest(self, candidates: Sequence[Corrector]) -> Corrector:
         """The candidate with the lowest loss, one that is no number counting as infinite; the first of equals."""
         losses = [self._loss(self._measure(candidate)) for candidate in candidates]
@@ -70,7 +78,8 @@ class Choice:
     def consider(self, candidate: Corrector) -> bool:
         """Take the candidate if it is better by more than chance, or clearly better; whether it was taken."""
         moments = self._measure(candidate)
-        gain = self._loss(self._moments) - self._loss(moments)
+        self._considered.append((candidate, self._loss(moments)))
+        gain = self._loss(self._moments) - self._considered[-1][1]
         is_better = gain > self._errors * self._standard_error(self._moments, moments)
         # The select part may be too small to tell what all images show.
         if is_better or (gain > 0 and self._is_clearly_better(candidate)):
@@ -91,13 +100,38 @@ class Choice:
         if not lost > 0 or worse > max(self._errors, 0.0) * self._standard_error(self._moments, moments):
             return False
         self._take(further, moments)
+        self._considered.append((further, self._loss(moments)))
         self._loss_of_all = before - lost
         return lost > WORTH * before
+
+    def settle(self, *, near: float, surer: float) -> None:
+        """Take the surest of all that were considered and are about as close as the best; the best if none is surer.
+
+        Statistics can be met by correctors that tell classes apart no better: a tone curve that makes noise as rare as
+        in the source. Class probabilities show it, in their nuclear norm: how sure each is, and how different all are.
+
+        Args:
+            near: times the lowest loss on the select part up to which one is about as close.
+            surer: by how much a nuclear norm must be above that of the best.
+        """
+        lowest = min(loss for _, loss in self._considered)
+        sureness = self._sureness(self.best) + surer
+        surest = self.best
+        for candidate, loss in self._considered:
+            if candidate is not self.best and loss <= near * lowest and (own := self._sureness(candidate)) > sureness:
+                surest, sureness = candidate, own
+        if surest is not self.best:
+            self._take(surest, self._measure(surest))
+
+    def _sureness(self, corrector: Corrector) -> float:
+        """Nuclear norm of the class probabilities of all images, 0 to 1; -1 where they are no numbers."""
+        scores = class_scores(self._task.frozen, corrector, self._seen)
+        return nuclear_norm(probabilities(scores, self._task.scores)) if np.isfinite(scores).all() else -1.0
 
     def _is_clearly_better(self, candidate: Corrector) -> bool:
         if not self._clearly:
             return False
-        return self._loss(self._measure(candidate, self._seen)) <= self._clearly * self._best_of_all()
+        return self.distance(candidate) <= self._clearly * self._best_of_all()
 
     def _take(self, corrector: Corrector, moments: TapMoments) -> None:
         self.best, self._moments, self._loss_of_all = corrector, moments, None
@@ -105,7 +139,7 @@ class Choice:
     def _best_of_all(self) -> float:
         """The loss of all images behind the best, measured once."""
         if self._loss_of_all is None:
-            self._loss_of_all = self._loss(self._measure(self.best, self._seen))
+            self._loss_of_all = self.distance(self.best)
         return self._loss_of_all
 
     def _measure(self, corrector: Corrector, images: torch.Tensor | None = None) -> TapMoments:

@@ -64,3 +64,9 @@ def measure(
         done(sum(map(len, scores)) / len(images))
     merged = {name: ImageMoments.concatenate([part[name] for part in moments]) for name in frozen.taps}
     return Measured(merged, np.concatenate(scores))
+
+
+@torch.no_grad()
+def class_scores(frozen: Reading, corrector: nn.Module, images: torch.Tensor) -> NDArray[np.float32]:
+    """Class scores (n, classes) for images (n, C, H, W)."""
+    return np.concatenate([frozen.scores_and_taps(corrector(chunk))[0].numpy() for chunk in chunks(images)])

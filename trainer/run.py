@@ -177,6 +177,7 @@ def _task(
         fit=torch.from_numpy(images[parts.fit]),
         select=torch.from_numpy(images[parts.select]),
         seed=seed,
+        scores=manifest.output.scores,
         report=lambda progress: report(progress.model_copy(update={"share": 0.05 + 0.85 * progress.share})),
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
@@ -37,6 +38,7 @@ class Task:
         frame: what stages must know of the input.
         fit, select: planes (n, C, H, W) float32, the parts of the batch that a method may see.
         seed: of every draw that the method makes.
+        scores: what the frozen model's class scores are.
         report: told how far the fit has come, share from 0 to 1.
         labels: (n,) int64 classes of `fit`, where somebody knows them. Like the next two, of studies alone: None in a
             job of the service.
@@ -54,6 +56,7 @@ class Task:
     select: torch.Tensor
     seed: int
     report: Report
+    scores: Literal["logits", "probabilities"] = "logits"
     labels: torch.Tensor | None = None
     source: Source | None = None
     random_network: Reading | None = None
