@@ -28,6 +28,9 @@ def harm(
     ] = None,
     kinds: Annotated[str | None, typer.Option(help="Kinds of batch, separated by commas; all if unset.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Draws of each kind; 20, or 1 if --quick.")] = None,
+    first_seed: Annotated[
+        int, typer.Option(min=0, help="The first draw: others than those that a change was made with in sight.")
+    ] = 0,
     sizes: Annotated[
         str | None, typer.Option(help="Images in a batch, separated by commas; 512, or 48 if --quick.")
     ] = None,
@@ -55,6 +58,7 @@ def harm(
         materials=_words(materials),
         kinds=_words(kinds),
         seeds=seeds,
+        first_seed=first_seed,
         sizes=options.whole_numbers(sizes, "--sizes"),
         judged=judged,
         method=method,

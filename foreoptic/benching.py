@@ -47,6 +47,7 @@ class Wanted:
     materials: tuple[str, ...] | None
     kinds: tuple[str, ...] | None
     seeds: int | None
+    first_seed: int
     sizes: tuple[int, ...] | None
     judged: int | None
     method: str
@@ -90,10 +91,11 @@ def _plan(wanted: Wanted) -> tuple[Run, list[Job], list[str]]:
     left_out = [name for name in asked if name not in there]
     if left_out and wanted.materials:
         raise DatasetError(f"material '{left_out[0]}' needs a file; give it with --{MATERIALS[left_out[0]].file}")
+    first, count = wanted.first_seed, wanted.seeds or (QUICK_SEEDS if wanted.quick else SEEDS)
     jobs = jobs_of(
         there,
         wanted.kinds or (QUICK_KINDS if wanted.quick else tuple(KINDS)),
-        seeds=wanted.seeds or (QUICK_SEEDS if wanted.quick else SEEDS),
+        seeds=range(first, first + count),
         sizes=wanted.sizes or (QUICK_SIZE if wanted.quick else SIZE,),
         terms=terms,
     )

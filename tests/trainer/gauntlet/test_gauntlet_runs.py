@@ -42,7 +42,7 @@ def quiet(*_told: object) -> None: ...
 
 
 def test_jobs_come_seed_by_seed_and_those_of_their_own_size_once() -> None:
-    found = jobs_of(["mnist"], ["blur", "too-small"], seeds=2, sizes=[32, 64], terms=TERMS)
+    found = jobs_of(["mnist"], ["blur", "too-small"], seeds=range(2), sizes=[32, 64], terms=TERMS)
 
     assert [(job.kind, job.seed, job.size) for job in found] == [
         ("blur", 0, 32),
@@ -65,7 +65,7 @@ def test_jobs_come_seed_by_seed_and_those_of_their_own_size_once() -> None:
 )
 def test_a_name_that_means_nothing_is_refused_before_anything_is_done(materials, kinds, terms, error, message) -> None:
     with pytest.raises(error, match=message):
-        jobs_of(materials, kinds, seeds=1, sizes=[16], terms=terms)
+        jobs_of(materials, kinds, seeds=range(1), sizes=[16], terms=terms)
 
 
 def test_a_key_depends_on_what_the_record_depends_on() -> None:
@@ -214,7 +214,7 @@ def test_a_record_comes_back_as_it_was_kept_infinite_numbers_too(tmp_path: Path)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_job_is_done_once_and_an_interrupted_run_goes_on(workers: int, tmp_path: Path) -> None:
     # Batches of three fail at once: this is about who does what, not about fits.
-    jobs = jobs_of(["optdigits"], ["clean", "blur"], seeds=2, sizes=[3], terms=TERMS)
+    jobs = jobs_of(["optdigits"], ["clean", "blur"], seeds=range(2), sizes=[3], terms=TERMS)
     run = Run(FILES, TERMS, tmp_path, "today")
 
     class Stop(Exception): ...
@@ -241,7 +241,7 @@ def test_every_job_is_done_once_and_an_interrupted_run_goes_on(workers: int, tmp
 
 
 def test_a_worker_that_is_killed_ends_the_run_with_words(tmp_path: Path) -> None:
-    jobs = jobs_of(["optdigits"], ["clean"], seeds=3, sizes=[3], terms=TERMS)
+    jobs = jobs_of(["optdigits"], ["clean"], seeds=range(3), sizes=[3], terms=TERMS)
 
     def kill(_share: float, _words: str) -> None:
         for process in multiprocessing.active_children():

@@ -50,7 +50,7 @@ class Job:
 
 
 def jobs_of(
-    materials: Sequence[str], kinds: Sequence[str], *, seeds: int, sizes: Sequence[int], terms: Terms
+    materials: Sequence[str], kinds: Sequence[str], *, seeds: Sequence[int], sizes: Sequence[int], terms: Terms
 ) -> list[Job]:
     """Every job, seed by seed, so that an interrupted run has all kinds.
 
@@ -65,7 +65,7 @@ def jobs_of(
         load_preset(load_method(terms.method), preset)
     return [
         Job(material, kind, seed, KINDS[kind].own_size or size)
-        for seed in range(seeds)
+        for seed in seeds
         for size in sizes
         for material in materials
         for kind in kinds
