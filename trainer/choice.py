@@ -46,7 +46,8 @@ class Choice:
         self.best = Corrector()
         self._moments = self._measure(self.best)
         self._loss_of_all: float | None = None
-        self._considered = [(self.best, self._loss(self._moments))]
+        self._considered: list[tuple[Corrector, float]] = []
+        self._note(self.best, self._moments)
 
     @property
     def looks_clean(self) -> bool:
@@ -78,8 +79,8 @@ class Choice:
     def consider(self, candidate: Corrector) -> bool:
         """Take the candidate if it is better by more than chance, or clearly better; whether it was taken."""
         moments = self._measure(candidate)
-        self._considered.append((candidate, self._loss(moments)))
-        gain = self._loss(self._moments) - self._considered[-1][1]
+        self._note(candidate, moments)
+        gain = self._loss(self._moments) - self._loss(moments)
         is_better = gain > self._errors * self._standard_error(self._moments, moments)
         # The select part may be too small to tell what all images show.
         if is_better or (gain > 0 and self._is_clearly_better(candidate)):
@@ -100,7 +101,7 @@ class Choice:
         if not lost > 0 or worse > max(self._errors, 0.0) * self._standard_error(self._moments, moments):
             return False
         self._take(further, moments)
-        self._considered.append((further, self._loss(moments)))
+        self._note(further, moments)
         self._loss_of_all = before - lost
         return lost > WORTH * before
 
@@ -114,7 +115,7 @@ class Choice:
             near: times the lowest loss on the select part up to which one is about as close.
             surer: by how much a nuclear norm must be above that of the best.
         """
-        lowest = min(loss for _, loss in self._considered)
+        lowest = min((loss for _, loss in self._considered), default=0.0)
         sureness = self._sureness(self.best) + surer
         surest = self.best
         for candidate, loss in self._considered:
@@ -132,6 +133,11 @@ class Choice:
         if not self._clearly:
             return False
         return self.distance(candidate) <= self._clearly * self._best_of_all()
+
+    def _note(self, corrector: Corrector, moments: TapMoments) -> None:
+        """What `settle` may come back to: all but those whose loss is no number."""
+        if isfinite(loss := self._loss(moments)):
+            self._considered.append((corrector, loss))
 
     def _take(self, corrector: Corrector, moments: TapMoments) -> None:
         self.best, self._moments, self._loss_of_all = corrector, moments, None

@@ -1,11 +1,16 @@
 """A corrector is taken when it is better by more than chance where nothing was fitted, and not otherwise."""
 
 from dataclasses import replace
+from math import inf
 
 import numpy as np
 import pytest
 import torch
+from onnxruntime import InferenceSession
+from scipy.special import softmax
 
+from service.contract.bundle import Bundle
+from service.contract.manifest import ModelManifest
 from tests.trainer.tiny_case import reserved_loss, shifted, source, tiny_task
 from trainer.choice import Choice
 from trainer.corrector import Corrector
@@ -109,6 +114,61 @@ def test_of_equals_the_first_is_the_closest(task: Task) -> None:
     first, second = exact(task), exact(task)
 
     assert choice(task).closest([first, second]) is first
+
+
+def test_the_distance_is_the_loss_of_all_images_and_infinite_where_that_is_no_number(task: Task) -> None:
+    seen = np.concatenate([task.fit.numpy(), task.select.numpy()])
+
+    assert choice(task).distance(halfway(task)) == pytest.approx(reserved_loss(task, halfway(task), seen), rel=1e-5)
+    assert choice(task).distance(scaled(1.0, float("nan"), task)) == inf
+
+
+def settled(task: Task, candidates: list[Corrector], **how: float) -> tuple[Corrector, Corrector]:
+    """The best by its statistics, and what is settled for."""
+    found = choice(task)
+    for candidate in candidates:
+        found.consider(candidate)
+    before = found.best
+    found.settle(**how)
+    return before, found.best
+
+
+def nuclear(tiny: Bundle[ModelManifest], task: Task, corrector: Corrector) -> float:
+    """Nuclear norm of the class probabilities of all images, by onnxruntime, scipy and singular values."""
+    with torch.no_grad():
+        images = corrector(torch.cat([task.fit, task.select])).numpy()
+    session = InferenceSession(tiny.files["model.onnx"], providers=["CPUExecutionProvider"])
+    (scores,) = session.run([tiny.manifest.output.name], {tiny.manifest.input.name: images})
+    assert isinstance(scores, np.ndarray)
+    chances = softmax(scores.reshape(len(images), -1), axis=1)
+    return float(np.linalg.norm(chances, "nuc") / np.sqrt(len(chances) * min(chances.shape)))
+
+
+def test_where_statistics_leave_it_open_the_surest_answers_are_settled_for(tiny, task: Task) -> None:
+    # Twice the source's contrast: further from it, and its answers are surer.
+    candidates = [exact(task), scaled(4.0, -1.7, task), halfway(task)]
+    sureness = [nuclear(tiny, task, candidate) for candidate in candidates]
+    assert np.argmax(sureness) == 1
+
+    closest, open_to_all = settled(task, candidates, near=1e9, surer=0.0)
+    _, only_near = settled(task, candidates, near=1.0, surer=0.0)
+    _, not_by_that_much = settled(task, candidates, near=1e9, surer=sureness[1] - sureness[0] + 0.001)
+    _, by_that_much = settled(task, candidates, near=1e9, surer=sureness[1] - sureness[0] - 0.001)
+
+    assert closest is candidates[0]
+    assert open_to_all is candidates[1]
+    assert only_near is closest
+    assert not_by_that_much is closest
+    assert by_that_much is candidates[1]
+
+
+@pytest.mark.parametrize("surer", [0.0, -1.0])
+def test_what_is_no_number_is_never_settled_for(task: Task, surer: float) -> None:
+    broken = scaled(1.0, float("nan"), task)
+
+    _, found = settled(task, [broken, exact(task)], near=1e9, surer=surer)
+
+    assert found is not broken
 
 
 def test_it_is_done_when_the_best_is_as_close_as_a_clean_batch(tiny, task: Task) -> None:
