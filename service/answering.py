@@ -1,5 +1,6 @@
 """What the two prediction protocols share: choosing the version, computing, and the headers of every answer."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from service.engine.pipeline import Answer
 from service.engine.session import Array, SessionError
 from service.errors import Internal, Malformed, NotFound, Unavailable
 from service.registry import Handle, Unknown
-from service.serving import Closed, Overloaded
+from service.serving import DEFAULT_PRIORITY, Closed, Overloaded
 from service.wire import Scope, header
 
 RETRY_AFTER_S = 1
@@ -48,15 +49,24 @@ async def choose(context: Context, model: str, domain: str, version: str | None)
         raise Unavailable("this version is published but cannot be served; name another one") from error
 
 
-async def compute(context: Context, handle: Handle, rows: Array) -> Answer:
+async def compute(
+    context: Context, handle: Handle, rows: Array, *, priority: int = 0, timeout_s: float | None = None
+) -> Answer:
     """The frozen model's outputs for rows.
 
+    Args:
+        priority: 1 goes first; 0 is DEFAULT_PRIORITY.
+        timeout_s: how long the caller will wait; None for as long as it takes.
+
     Raises:
-        Unavailable: overloaded, or stopping.
+        Unavailable: overloaded, stopping, or not answered in that time.
         Internal: the frozen model itself fails.
     """
     try:
-        return await context.serving.answer(handle, rows)
+        async with asyncio.timeout(timeout_s):
+            return await context.serving.answer(handle, rows, priority=priority or DEFAULT_PRIORITY)
+    except TimeoutError as error:
+        raise Unavailable(f"not answered within {timeout_s} s, the request's own limit") from error
     except Overloaded as error:
         raise Unavailable("more images wait than may; try again shortly", retry_after_s=RETRY_AFTER_S) from error
     except Closed as error:

@@ -28,7 +28,7 @@ from service.jobs.submission import Submission
 from service.jobs.supervisor import Supervisor
 from service.metrics import Metrics
 from service.registry import Registry
-from service.routes import adapt, domains, oip, ops, predict, versions
+from service.routes import adapt, domains, oip, ops, predict, repository, versions
 from service.serving import Serving
 from service.settings import Settings, shipped_models
 from service.wire import Disconnected
@@ -50,7 +50,8 @@ def create_app(settings: Settings) -> Edge:
     context = _build(settings)
     app = FastAPI(title="Foreoptic", version=__version__, lifespan=_lifespan, docs_url=None, redoc_url=None)
     app.state.context = context
-    for module in (adapt, domains, oip, ops, versions):
+    # `repository` before `oip`: of /v2/models/stats the other would take `stats` for a model's name.
+    for module in (adapt, domains, repository, oip, ops, versions):
         app.include_router(module.router)
     _document_hot_path(app)
     app.add_exception_handler(Problem, _render_problem)

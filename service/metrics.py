@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from service.tally import Tally, TritonNames
+
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 # From a fifth of a millisecond (a digit on one processor) to 10 s (a large batch on a slow device).
@@ -49,6 +51,8 @@ class Metrics:
         )
         self.worker_starts = Counter("foreoptic_worker_starts", "Starts of the worker process.", registry=own)
         self._shown_active: set[tuple[str, str]] = set()
+        self.tally = Tally()
+        own.register(TritonNames(self.tally))
         self.ready = Gauge("foreoptic_ready", "1 if /readyz would say yes.", registry=own)
 
     def show_active(self, versions: Mapping[tuple[str, str], int]) -> None:

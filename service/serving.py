@@ -1,8 +1,10 @@
 """From a handle and rows to an answer: one batcher and one thread a frozen model."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 from service.contract.manifest import OutputSpec
 from service.engine.batcher import Batcher, Closed, Overloaded
@@ -10,6 +12,17 @@ from service.engine.pipeline import Answer, Request
 from service.engine.session import Array, SessionError
 from service.metrics import Metrics
 from service.registry import Handle, Registry
+from service.tally import Failure
+
+DEFAULT_PRIORITY = 8
+
+
+class Run(NamedTuple):
+    """An answer, and from when to when its run took, of `time.perf_counter_ns`."""
+
+    answer: Answer
+    started_ns: int
+    ended_ns: int
 
 
 class Serving:
@@ -20,7 +33,7 @@ class Serving:
         self._metrics = metrics
         self._batch_images = batch_images
         self._queue_images = queue_images
-        self._batchers: dict[str, Batcher[Request, Answer]] = {}
+        self._batchers: dict[str, Batcher[Request, Run]] = {}
         self._executors: dict[str, ThreadPoolExecutor] = {}
 
     @property
@@ -28,8 +41,11 @@ class Serving:
         """Whether every batcher that was started still serves."""
         return all(batcher.is_alive for batcher in self._batchers.values())
 
-    async def answer(self, handle: Handle, rows: Array) -> Answer:
+    async def answer(self, handle: Handle, rows: Array, *, priority: int = DEFAULT_PRIORITY) -> Answer:
         """The frozen model's outputs for `rows`, through the handle's version.
+
+        Args:
+            priority: a lower number goes first.
 
         Raises:
             Overloaded: too many images wait already.
@@ -38,14 +54,21 @@ class Serving:
         """
         name = handle.model.row.name
         batcher = self._batchers.get(name) or self._start(name)
+        counts, arrived_ns = self._metrics.tally.of(name, handle.version.number), time.perf_counter_ns()
         try:
-            result = await batcher.submit(Request(rows, handle.version), len(rows))
-        except Overloaded:
-            self._metrics.shed.labels(name).inc()
+            run = await batcher.submit(Request(rows, handle.version), len(rows), priority)
+        except BaseException as error:
+            self._metrics.tally.failed(counts, _failure(error), arrived_ns=arrived_ns)
+            if isinstance(error, Overloaded):
+                self._metrics.shed.labels(name).inc()
             raise
-        decision = "corrected" if result.corrected else "uncorrected" if handle.version.graph is None else "failed_open"
+        self._metrics.tally.answered(
+            counts, len(rows), arrived_ns=arrived_ns, started_ns=run.started_ns, ended_ns=run.ended_ns
+        )
+        corrected, graph = run.answer.corrected, handle.version.graph
+        decision = "corrected" if corrected else "uncorrected" if graph is None else "failed_open"
         self._metrics.images.labels(name, decision).inc(len(rows))
-        return result
+        return run.answer
 
     async def close(self) -> None:
         """Answer what was accepted, then stop."""
@@ -53,10 +76,10 @@ class Serving:
             await batcher.close()
             self._executors[name].shutdown()
 
-    def _start(self, name: str) -> Batcher[Request, Answer]:
+    def _start(self, name: str) -> Batcher[Request, Run]:
         # One thread a model: onnxruntime's own pool has the processors, a second run beside it would only wait.
         executor = ThreadPoolExecutor(1, thread_name_prefix=f"run-{name}")
-        batcher: Batcher[Request, Answer] = Batcher(
+        batcher: Batcher[Request, Run] = Batcher(
             lambda requests: self._run(name, requests),
             executor=executor,
             batch_limit=self._batch_images,
@@ -67,12 +90,24 @@ class Serving:
         self._metrics.queued_images.labels(name).set_function(lambda: batcher.queued_weight)
         return batcher
 
-    def _run(self, name: str, requests: Sequence[Request]) -> list[Answer]:
-        started = time.perf_counter()
+    def _run(self, name: str, requests: Sequence[Request]) -> list[Run]:
+        started_ns = time.perf_counter_ns()
         answers = self._registry.model(name).pipeline.run(requests)
-        self._metrics.run_seconds.labels(name).observe(time.perf_counter() - started)
+        ended_ns = time.perf_counter_ns()
+        self._metrics.run_seconds.labels(name).observe((ended_ns - started_ns) / 1e9)
         self._metrics.batch_images.labels(name).observe(sum(len(request.rows) for request in requests))
-        return answers
+        # One thread a model, this one: no other counts its runs.
+        for number in {request.version.number for request in requests}:
+            self._metrics.tally.of(name, number).executions += 1
+        return [Run(answer, started_ns, ended_ns) for answer in answers]
+
+
+def _failure(error: BaseException) -> Failure:
+    if isinstance(error, Overloaded):
+        return Failure.REJECTED
+    if isinstance(error, asyncio.CancelledError):
+        return Failure.CANCELED
+    return Failure.BACKEND if isinstance(error, SessionError) else Failure.OTHER
 
 
 def scores(handle: Handle, answer: Answer, *, rows: int) -> tuple[OutputSpec, Array]:

@@ -25,8 +25,11 @@ def header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
-async def read_body(scope: Scope, receive: Receive, *, limit_bytes: int) -> bytes:
+async def read_body(scope: Scope, receive: Receive, *, limit_bytes: int, coded: bool = False) -> bytes:
     """The whole body.
+
+    Args:
+        coded: whether it may have a Content-Encoding, which the caller undoes.
 
     Raises:
         TooLarge: more than `limit_bytes`, announced or sent.
@@ -34,7 +37,7 @@ async def read_body(scope: Scope, receive: Receive, *, limit_bytes: int) -> byte
         Disconnected: the client went away.
     """
     encoding = header(scope, b"content-encoding")
-    if encoding not in (None, "identity"):
+    if not coded and encoding not in (None, "identity"):
         raise UnsupportedType("a compressed body is not accepted here; send it without Content-Encoding")
     too_large = TooLarge(f"the body is larger than the {limit_bytes} bytes accepted")
     announced = header(scope, b"content-length")

@@ -6,10 +6,11 @@ cancellation.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import count
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -52,7 +53,9 @@ class Batcher(Generic[Item, Result]):
         self._executor = executor
         self._batch_limit = batch_limit
         self._queue_limit = queue_limit
-        self._queue: deque[_Waiting[Item, Result]] = deque()
+        # A heap by priority, then by arrival, which no two share.
+        self._queue: list[tuple[int, int, _Waiting[Item, Result]]] = []
+        self._arrivals = count()
         self._arrived = asyncio.Event()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
@@ -67,8 +70,11 @@ class Batcher(Generic[Item, Result]):
         """Whether items are being served; False after `close` and after a defect in this class."""
         return self._task is not None and not self._task.done()
 
-    async def submit(self, item: Item, weight: int) -> Result:
+    async def submit(self, item: Item, weight: int, priority: int = 0) -> Result:
         """Wait for this item's result. Cancelling the caller drops the item and does not disturb its neighbours.
+
+        Args:
+            priority: a lower number goes first; of equals the one that came first.
 
         Raises:
             Overloaded: at once, if the queue is full.
@@ -79,7 +85,7 @@ class Batcher(Generic[Item, Result]):
         if self.queued_weight and self.queued_weight + weight > self._queue_limit:
             raise Overloaded
         waiting: _Waiting[Item, Result] = _Waiting(item, weight, asyncio.get_running_loop().create_future())
-        self._queue.append(waiting)
+        heappush(self._queue, (priority, next(self._arrivals), waiting))
         self.queued_weight += weight
         self._arrived.set()
         return await waiting.future
@@ -105,8 +111,8 @@ class Batcher(Generic[Item, Result]):
     def _take(self) -> list[_Waiting[Item, Result]]:
         batch: list[_Waiting[Item, Result]] = []
         weight = 0
-        while self._queue and (not batch or weight + self._queue[0].weight <= self._batch_limit):
-            waiting = self._queue.popleft()
+        while self._queue and (not batch or weight + self._queue[0][2].weight <= self._batch_limit):
+            *_, waiting = heappop(self._queue)
             self.queued_weight -= waiting.weight
             if not waiting.future.done():
                 batch.append(waiting)

@@ -4,32 +4,37 @@
 with the tensors is a 400, and every success is exactly 200, because stock clients read it so.
 """
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
-import orjson
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
 from service import __version__
 from service.answering import choose, compute, domain_of, provenance, provenance_headers
 from service.context import Context, Ctx
-from service.contract.errors import InputError, WrongShape
-from service.contract.input_spec import InputSpec
 from service.contract.manifest import IDENTITY
 from service.database import versions
 from service.database.domains import DEFAULT
-from service.datatypes import DATATYPES, read_numbers
+from service.datatypes import DATATYPES
 from service.engine.pipeline import Answer
-from service.engine.session import Array
-from service.errors import Malformed, NotImplementedYet, TooLarge, Unavailable
+from service.errors import Malformed, Unavailable
+from service.oip.answer import Output, classification, write_answer
+from service.oip.compression import WORTH_BYTES, accepted, deflate, inflate
+from service.oip.request import SMALL_BYTES, Asked, Request, Wanted, is_quick, read_request, read_rows
 from service.registry import Handle
 from service.wire import Receive, Scope, Send, header, read_body, respond
 
-SMALL_BYTES = 64 * 1024
+EXTENSIONS = (
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "parameters",
+    "schedule_policy",
+    "statistics",
+)
 PLATFORM = "onnx_onnxv1"
 
 _PARAMETERS = [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]
@@ -58,105 +63,79 @@ router = APIRouter(prefix="/v2", tags=["oip"])
 
 async def infer(context: Context, scope: Scope, receive: Receive, send: Send, names: Mapping[str, str]) -> None:
     """Answer one request."""
-    if header(scope, b"inference-header-content-length") is not None:
-        raise NotImplementedYet("binary tensors are not read yet; send the tensor as JSON (binary_data=False)")
-    model = names["model"]
-    context.model(model)
-    body = await read_body(scope, receive, limit_bytes=context.settings.predict_body_bytes)
-    # Large tensors are parsed beside the loop, which others wait for.
-    request = _parse(body) if len(body) <= SMALL_BYTES else await run_in_threadpool(_parse, body)
-    parameters = request.get("parameters")
-    named = parameters.get("domain") if isinstance(parameters, dict) else None
-    if named is not None and not isinstance(named, str):
-        raise Malformed("parameters.domain must be a string")
-    handle = await choose(context, model, domain_of(scope, named), names.get("version"))
-    read = partial(_rows, request, handle.model.manifest.input, most=context.settings.infer_max_images)
-    rows = read() if len(body) <= SMALL_BYTES else await run_in_threadpool(read)
-    wanted = _wanted(request, tuple(output.name for output in handle.model.outputs))
-    answer = await compute(context, handle, rows)
+    context.model(names["model"])
+    request = await _read(context, scope, receive)
+    asked = request.asked
+    handle = await choose(context, names["model"], domain_of(scope, asked.domain), names.get("version"))
+    settings, spec = context.settings, handle.model.manifest.input
+    read = partial(read_rows, request, spec, most=settings.infer_max_images, max_pixels=settings.max_pixels)
+    rows = read() if is_quick(request) else await run_in_threadpool(read)
+    wanted = _wanted(asked, handle)
+    timeout_s = asked.timeout_us / 1e6 if asked.timeout_us else None
+    answer = await compute(context, handle, rows, priority=asked.priority, timeout_s=timeout_s)
     facts = provenance(handle, answer)
-    document: dict[str, Any] = {
-        "model_name": model,
-        "model_version": str(facts["version"]),
-        "parameters": facts,
-        "outputs": [_output(name, handle, answer) for name in wanted],
-    }
-    if isinstance(request.get("id"), str):
-        document["id"] = request["id"]
-    headers = {"content-type": "application/json", **provenance_headers(facts)}
-    await respond(send, 200, headers, orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY))
+    document = {"model_name": names["model"], "model_version": str(facts["version"]), "parameters": facts}
+    if asked.id is not None:
+        document["id"] = asked.id
+    body, json_bytes = write_answer(document, [_output(each, asked, handle, answer) for each in wanted])
+    await _respond(scope, send, body, json_bytes, provenance_headers(facts))
 
 
-def _parse(body: bytes) -> dict[str, Any]:
-    if not body:
-        raise Malformed("the body is empty; send an inference request as JSON")
-    try:
-        request = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise Malformed("the body is not JSON") from error
-    if not isinstance(request, dict) or not isinstance(request.get("inputs"), list):
-        raise Malformed('the body must be a JSON object with a list "inputs"')
-    return request
+async def _read(context: Context, scope: Scope, receive: Receive) -> Request:
+    """The request, its coding undone. Large ones are read beside the loop, which others wait for."""
+    limit = context.settings.predict_body_bytes
+    body = await read_body(scope, receive, limit_bytes=limit, coded=True)
+    coding, json_bytes = header(scope, b"content-encoding"), _json_bytes(scope)
+
+    def read() -> Request:
+        return read_request(inflate(body, coding, limit_bytes=limit), json_bytes)
+
+    return read() if len(body) <= SMALL_BYTES and not coding else await run_in_threadpool(read)
 
 
-def _rows(request: dict[str, Any], spec: InputSpec, *, most: int) -> Array:
-    inputs = request["inputs"]
-    if len(inputs) != 1 or not isinstance(inputs[0], dict):
-        raise Malformed(f"the model takes one input, '{spec.name}'; the request has {len(inputs)}")
-    tensor = inputs[0]
-    if tensor.get("name") != spec.name:
-        raise Malformed(f"the model's input is named '{spec.name}'; see /v2/models")
-    if tensor.get("datatype") != DATATYPES[spec.dtype]:
-        raise Malformed(f"input '{spec.name}' takes datatype {DATATYPES[spec.dtype]}")
-    shape = tensor.get("shape")
-    if not isinstance(shape, list) or len(shape) != 4 or not all(type(side) is int and side >= 0 for side in shape):
-        raise Malformed(f"the shape of input '{spec.name}' must be four whole numbers")
-    if tuple(shape[1:]) != spec.item_shape:
-        raise Malformed(f"input '{spec.name}' takes items of shape {list(spec.item_shape)}")
-    if shape[0] > most:
-        raise TooLarge(f"the request has {shape[0]} images; at most {most} are accepted at once")
-    try:
-        values = read_numbers(tensor.get("data"), spec.dtype)
-    except (TypeError, ValueError) as error:
-        kind = DATATYPES[spec.dtype]
-        raise Malformed(f"the data of input '{spec.name}' must be {kind} numbers, flat or nested evenly") from error
-    return _shaped(values, shape, spec)
+def _json_bytes(scope: Scope) -> int | None:
+    text = header(scope, b"inference-header-content-length")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise Malformed("Inference-Header-Content-Length must be a whole number of bytes")
+    return int(text)
 
 
-def _shaped(values: Array, shape: list[int], spec: InputSpec) -> Array:
-    try:
-        if values.size != math.prod(shape):
-            raise WrongShape(f"input '{spec.name}' announces {math.prod(shape)} values and holds {values.size}")
-        return spec.from_tensor(values.reshape(shape))
-    except InputError as error:
-        raise Malformed(str(error)) from error
+def _wanted(asked: Asked, handle: Handle) -> Sequence[Wanted]:
+    known = tuple(output.name for output in handle.model.outputs)
+    if any(each.name not in known for each in asked.outputs):
+        raise Malformed(f"the model's outputs are {', '.join(known)}; the request asks for another one")
+    return asked.outputs or tuple(map(Wanted, known))
 
 
-def _wanted(request: dict[str, Any], outputs: tuple[str, ...]) -> tuple[str, ...]:
-    asked = request.get("outputs")
-    if not asked:
-        return outputs
-    if not isinstance(asked, list):
-        raise Malformed('"outputs" must be a list')
-    names = tuple(item.get("name") if isinstance(item, dict) else None for item in asked)
-    # A name that repeats would multiply the answer: a small request must not ask for gigabytes.
-    if len(set(names)) != len(names):
-        raise Malformed('"outputs" names an output twice')
-    if any(name not in outputs for name in names):
-        raise Malformed(f"the model's outputs are {', '.join(outputs)}; the request asks for another one")
-    return tuple(str(name) for name in names)
+def _output(wanted: Wanted, asked: Asked, handle: Handle, answer: Answer) -> Output:
+    values = answer.outputs[handle.model.position(wanted.name)]
+    binary = asked.binary if wanted.binary is None else wanted.binary
+    if not wanted.classes:
+        return Output(wanted.name, values, binary)
+    manifest = handle.model.manifest
+    labels = manifest.labels if wanted.name == manifest.output.name else ()
+    return Output(wanted.name, classification(values, labels, wanted.classes), binary)
 
 
-def _output(name: str, handle: Handle, answer: Answer) -> dict[str, Any]:
-    values = answer.outputs[handle.model.position(name)]
-    kind = DATATYPES[str(values.dtype)]
-    return {"name": name, "datatype": kind, "shape": list(values.shape), "data": np.ravel(values)}
+async def _respond(scope: Scope, send: Send, body: bytes, json_bytes: int | None, headers: Mapping[str, str]) -> None:
+    """Send an answer, in the coding that is asked for where that is worth it."""
+    kind = "application/json" if json_bytes is None else "application/octet-stream"
+    own = {"content-type": kind, **headers}
+    if json_bytes is not None:
+        own["inference-header-content-length"] = str(json_bytes)
+    coding = accepted(header(scope, b"accept-encoding")) if len(body) >= WORTH_BYTES else None
+    if coding is not None:
+        body = await run_in_threadpool(deflate, body, coding)
+        own |= {"content-encoding": coding, "vary": "accept-encoding"}
+    await respond(send, 200, own, body)
 
 
 @router.get("")
 def server_metadata() -> dict[str, Any]:
     """Name, version and extensions."""
-    return {"name": "foreoptic", "version": __version__, "extensions": ["parameters"]}
+    return {"name": "foreoptic", "version": __version__, "extensions": list(EXTENSIONS)}
 
 
 @router.get("/health/live")

@@ -148,6 +148,20 @@ def test_rules(judged: Case, expected: tuple[Decision, ReasonCode]) -> None:
     assert verdict.reasons[0].text
 
 
+@pytest.mark.parametrize(
+    ("images", "gain", "expected"),
+    [(11, 0.5 - UP, UNSURE), (11, 0.5, PROMOTE), (12, 0.0, PROMOTE), (100, 0.0, PROMOTE)],
+)
+def test_of_few_judged_images_a_correction_must_be_promised_to_gain(images, gain, expected) -> None:
+    verdict = decide(forecast(gain, gain - 1.0, gain + 1.0, replace(GOOD, images=images)))
+
+    assert (verdict.decision, verdict.reasons[0].code) == expected
+
+
+def test_few_judged_images_are_enough_where_nothing_is_forecast() -> None:
+    assert decide(case(replace(GOOD, images=4))).decision is Decision.PROMOTE
+
+
 def test_a_verdict_carries_its_forecast_and_says_it() -> None:
     verdict = decide(forecast(12.34, 5.6, 20.0))
 

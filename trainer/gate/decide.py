@@ -37,6 +37,11 @@ calibration kinds on the models' own sources no promoted correction had more tha
 .25 to .42, whatever the losses and a forecast said."""
 LIKELY_LOSS = 1.0
 """Points; a correction whose forecast is a fall of accuracy by that much is held, whatever the loss says."""
+FEWEST_JUDGED = 12
+"""Images of the judge part, of some 48 posted, below which a correction must be promised to gain something: few clean
+images may look shifted, and a corrector fitted to them cost MNIST four points that none of four judged images showed."""
+SOME_GAIN = 0.5
+"""Points that such a promise must have."""
 FEWEST_LABELS = 30
 """Labelled images of the judge part below which labels decide nothing. A quarter of what is posted judges."""
 HARM_CHANCE, HELP_CHANCE = 0.05, 0.01
@@ -192,6 +197,14 @@ def _forecast_falls(case: Case) -> Ruling | None:
     return _hold(ReasonCode.FORECAST_FALLS, f"the loss on reserved taps falls, but{_forecast_in_words(case)[1:]}")
 
 
+def _promises_nothing(case: Case) -> Ruling | None:
+    images = case.against_identity.images
+    if case.forecast is None or images >= FEWEST_JUDGED or case.forecast.gain >= SOME_GAIN:
+        return None
+    text = f"the loss on reserved taps falls, but {images} judged images are few{_forecast_in_words(case)}"
+    return _hold(ReasonCode.NOT_SURE_ENOUGH, text)
+
+
 def _champion_as_good(case: Case) -> Ruling | None:
     champion = case.against_champion
     if champion is None or champion.ratio_high < 1.0 - LEAST_GAIN:
@@ -222,6 +235,7 @@ RULES: tuple[Callable[[Case], Ruling | None], ...] = (
     _answers_unsure,
     _leaves_too_much,
     _forecast_falls,
+    _promises_nothing,
     _champion_as_good,
     _helps,
 )
