@@ -146,3 +146,20 @@ def test_closing_answers_what_was_accepted_and_refuses_the_rest(gate) -> None:
         await closing
 
     play(gate, scene)
+
+
+def test_a_lower_priority_number_goes_first_and_of_equals_the_one_that_came_first(gate) -> None:
+    async def scene(batcher: Batcher[int, int]) -> None:
+        first = submit(batcher, 1)
+        await entered(gate)
+        rest = [
+            asyncio.create_task(batcher.submit(item, 1, priority))
+            for item, priority in ((2, 8), (3, 8), (4, 1), (5, 9))
+        ]
+        await asyncio.sleep(0)
+        gate.free.set()
+        await asyncio.gather(*first, *rest)
+
+    play(gate, scene, batch=2)
+
+    assert gate.batches == [[1], [4, 2], [3, 5]]

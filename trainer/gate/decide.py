@@ -38,8 +38,8 @@ calibration kinds on the models' own sources no promoted correction had more tha
 LIKELY_LOSS = 1.0
 """Points; a correction whose forecast is a fall of accuracy by that much is held, whatever the loss says."""
 FEWEST_JUDGED = 12
-"""Images of the judge part, of some 48 posted, below which a correction must be promised to gain something: few clean
-images may look shifted, and a corrector fitted to them cost MNIST four points that none of four judged images showed."""
+"""Images of the judge part, of some 48 posted, below which a correction must be promised to gain something. Few clean
+images may look shifted: a corrector fitted to 16 cost MNIST four points, which none of the four that judged showed."""
 SOME_GAIN = 0.5
 """Points that such a promise must have."""
 FEWEST_LABELS = 30
