@@ -152,10 +152,8 @@ def test_a_lower_priority_number_goes_first_and_of_equals_the_one_that_came_firs
     async def scene(batcher: Batcher[int, int]) -> None:
         first = submit(batcher, 1)
         await entered(gate)
-        rest = [
-            asyncio.create_task(batcher.submit(item, 1, priority))
-            for item, priority in ((2, 8), (3, 8), (4, 1), (5, 9))
-        ]
+        ranked = ((2, 8), (3, 8), (4, 1), (5, 9))
+        rest = [asyncio.create_task(batcher.submit(item, 1, priority)) for item, priority in ranked]
         await asyncio.sleep(0)
         gate.free.set()
         await asyncio.gather(*first, *rest)
