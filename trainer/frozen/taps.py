@@ -24,7 +24,8 @@ def find_taps(model_bytes: bytes) -> tuple[str, ...]:
     Of a convolution that is quantized as a whole (QLinearConv) these are whole numbers, the output in quanta.
     Where BatchNormalization survived the export its inputs are taps: between a convolution and it may stand a bias
     that the exporter wrote as an Add, or a rounding; or a sum or a concatenation is what it reads.
-    Where there are fewer than FEWEST_MAPS of these, the outputs (N, ..., C) of the linear layers are taps, too.
+    Where there are fewer than FEWEST_MAPS of these, the outputs (N, ..., C) of the linear layers are taps, too; and
+    where there are still fewer, as in a small network of two convolutions, those (N, C) of hidden dense layers.
 
     Raises:
         UnsupportedModel: see `read_graph`.
@@ -32,6 +33,8 @@ def find_taps(model_bytes: bytes) -> tuple[str, ...]:
     graph = read_graph(model_bytes)
     maps = _maps(graph)
     linear = _linear(graph) if len(maps) < FEWEST_MAPS else frozenset()
+    if len(maps) + len(linear) < FEWEST_MAPS:
+        linear |= _dense(graph)
     made = (name for node in graph.nodes for name in node.outputs)
     return tuple(name for name in made if name in linear or name in maps)
 
@@ -83,6 +86,19 @@ def _linear(graph: Graph) -> frozenset[str]:
     return frozenset(
         node.outputs[0] for node in products if node.inputs[1] in constants and node.inputs[0] not in constants
     )
+
+
+def _dense(graph: Graph) -> frozenset[str]:
+    """Outputs of Gemm nodes with stored weights but the last, whose mean tells of class frequencies."""
+    constants = _constant_names(graph)
+    dense = [
+        node.outputs[0]
+        for node in graph.nodes
+        if (node.operator, node.domain) == ("Gemm", "")
+        and node.inputs[1] in constants
+        and node.inputs[0] not in constants
+    ]
+    return frozenset(dense[:-1])
 
 
 def _readers(graph: Graph) -> Readers:

@@ -1,0 +1,1 @@
+"""How near to onnxruntime itself does the service come? `python -m benchmarks.serving`."""

@@ -1,0 +1,87 @@
+"""A closed loop of clients: wrk, from another process on the same machine."""
+
+import io
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import orjson
+from PIL import Image
+
+from benchmarks.serving.pair import NAME, SHAPE
+
+SCRIPT = """
+local file = io.open("{body}", "rb")
+wrk.method, wrk.body = "POST", file:read("*a")
+file:close()
+{headers}
+done = function(summary, latency, requests)
+  local failed = summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.write
+    + summary.errors.timeout
+  io.write(string.format("RESULT %d %d %d %d %d\\n", summary.requests, summary.duration,
+    latency:percentile(50), latency:percentile(99), failed))
+end
+"""
+
+
+@dataclass(frozen=True)
+class Payload:
+    """One request, sent again and again."""
+
+    name: str
+    path: str
+    body: bytes
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a closed loop of clients saw."""
+
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    failed: int
+
+
+def payloads() -> list[Payload]:
+    """One image as raw tensor, as JSON and as PNG."""
+    pixels = np.random.default_rng(0).integers(0, 256, SHAPE[1:], dtype=np.uint8)
+    x = (pixels / 255).astype(np.float32).reshape(1, *SHAPE)
+    entry = {"name": "image", "datatype": "FP32", "shape": list(x.shape)}
+    head = orjson.dumps(
+        {
+            "inputs": [{**entry, "parameters": {"binary_data_size": x.nbytes}}],
+            "parameters": {"binary_data_output": True},
+        }
+    )
+    picture = io.BytesIO()
+    Image.fromarray(pixels).save(picture, "PNG")
+    infer, predict = f"/v2/models/{NAME}/infer", f"/v1/models/{NAME}/predict"
+    as_json = orjson.dumps({"inputs": [{**entry, "data": x.ravel().tolist()}]})
+    return [
+        Payload("v2 binary", infer, head + x.tobytes(), {"Inference-Header-Content-Length": str(len(head))}),
+        Payload("v2 JSON", infer, as_json, {"Content-Type": "application/json"}),
+        Payload("PNG", predict, picture.getvalue(), {"Content-Type": "image/png"}),
+    ]
+
+
+def drive(url: str, payload: Payload, folder: Path, *, clients: int, seconds: int) -> Load:
+    """Send a payload from so many clients at once for a time.
+
+    Raises:
+        RuntimeError: wrk said nothing that can be read.
+    """
+    body, script = folder / "body", folder / "script.lua"
+    body.write_bytes(payload.body)
+    headers = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in payload.headers.items())
+    script.write_text(SCRIPT.replace("{body}", str(body)).replace("{headers}", headers))
+    command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "-s", str(script), url + payload.path]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 30)
+    found = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) (\d+)", done.stdout)
+    if found is None:
+        raise RuntimeError(f"wrk printed no result: {done.stdout[-500:]}{done.stderr[-500:]}")
+    requests, micros, p50, p99, failed = map(int, found.groups())
+    return Load(requests / (micros / 1e6), p50 / 1e3, p99 / 1e3, failed)
