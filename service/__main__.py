@@ -30,6 +30,7 @@ def serve(settings: Settings, *, on_start: Callable[[str], None] = lambda _url: 
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         lifespan="on",
         timeout_graceful_shutdown=DRAIN_S,
     )

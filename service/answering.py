@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -15,7 +16,7 @@ from service.engine.session import Array, SessionError
 from service.errors import Internal, Malformed, NotFound, Unavailable
 from service.registry import Handle, Unknown
 from service.serving import DEFAULT_PRIORITY, Closed, Overloaded
-from service.wire import Scope, header
+from service.wire import RawHeaders, Scope, header
 
 RETRY_AFTER_S = 1
 
@@ -62,9 +63,9 @@ async def compute(
         Unavailable: overloaded, stopping, or not answered in that time.
         Internal: the frozen model itself fails.
     """
+    answer = context.serving.answer(handle, rows, priority=priority or DEFAULT_PRIORITY)
     try:
-        async with asyncio.timeout(timeout_s):
-            return await context.serving.answer(handle, rows, priority=priority or DEFAULT_PRIORITY)
+        return await (answer if timeout_s is None else asyncio.wait_for(answer, timeout_s))
     except TimeoutError as error:
         raise Unavailable(f"not answered within {timeout_s} s, the request's own limit") from error
     except Overloaded as error:
@@ -86,11 +87,16 @@ def provenance(handle: Handle, answer: Answer) -> dict[str, Any]:
     }
 
 
-def provenance_headers(facts: Mapping[str, Any]) -> dict[str, str]:
+def provenance_headers(facts: Mapping[str, Any]) -> RawHeaders:
     """`provenance` as the headers that every prediction carries."""
-    return {
-        "foreoptic-domain": str(facts["domain"]),
-        "foreoptic-version": str(facts["version"]),
-        "foreoptic-corrected": "true" if facts["corrected"] else "false",
-        "foreoptic-frozen-sha256": str(facts["frozen_sha256"]),
-    }
+    return _encoded(*(str(facts[name]) for name in ("domain", "version", "corrected", "frozen_sha256")))
+
+
+@lru_cache(maxsize=1024)
+def _encoded(domain: str, version: str, corrected: str, frozen_sha256: str) -> RawHeaders:
+    return (
+        (b"foreoptic-domain", domain.encode("latin-1")),
+        (b"foreoptic-version", version.encode()),
+        (b"foreoptic-corrected", corrected.lower().encode()),
+        (b"foreoptic-frozen-sha256", frozen_sha256.encode()),
+    )

@@ -3,9 +3,9 @@
 Whatever happens inside, the client gets either an answer or a problem+json document.
 """
 
+import os
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -98,9 +98,7 @@ class Edge:
             await respond_problem(outgoing, problem)
 
     def _record(self, template: str, status: int, seconds: float, request_id: str) -> None:
-        metrics = self.context.metrics
-        metrics.requests.labels(template, str(status)).inc()
-        metrics.request_seconds.labels(template).observe(seconds)
+        self.context.metrics.count_request(template, status, seconds)
         if template.endswith(QUIET):
             return
         logger.info(
@@ -152,4 +150,4 @@ class _Outgoing:
 
 def _request_id(scope: Scope) -> str:
     given = header(scope, b"x-request-id")
-    return given if given is not None and REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if given is not None and REQUEST_ID.fullmatch(given) else os.urandom(16).hex()

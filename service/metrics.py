@@ -50,10 +50,29 @@ class Metrics:
             "foreoptic_activations", "Attempts to swap a version.", ["model", "outcome"], registry=own
         )
         self.worker_starts = Counter("foreoptic_worker_starts", "Starts of the worker process.", registry=own)
+        self._of_route: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        self._of_decision: dict[tuple[str, str], Counter] = {}
         self._shown_active: set[tuple[str, str]] = set()
         self.tally = Tally()
         own.register(TritonNames(self.tally))
         self.ready = Gauge("foreoptic_ready", "1 if /readyz would say yes.", registry=own)
+
+    def count_request(self, route: str, status: int, seconds: float) -> None:
+        """One answered request; route and status are of closed sets, so that what is looked up is kept."""
+        found = self._of_route.get((route, status))
+        if found is None:
+            found = self.requests.labels(route, str(status)), self.request_seconds.labels(route)
+            self._of_route[route, status] = found
+        counter, histogram = found
+        counter.inc()
+        histogram.observe(seconds)
+
+    def count_images(self, model: str, decision: str, images: int) -> None:
+        """Answered images."""
+        found = self._of_decision.get((model, decision))
+        if found is None:
+            found = self._of_decision[model, decision] = self.images.labels(model, decision)
+        found.inc(images)
 
     def show_active(self, versions: Mapping[tuple[str, str], int]) -> None:
         """The version of every (model, domain), up to DOMAINS_SHOWN: batches create domains, series cost memory."""

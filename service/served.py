@@ -4,6 +4,7 @@ Loading may fail in every library below it. Each model fails alone: what comes o
 that says which.
 """
 
+import time
 from dataclasses import dataclass
 
 from service import log
@@ -20,7 +21,12 @@ logger = log.get(__name__)
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A frozen model, loaded."""
+    """A frozen model, loaded.
+
+    Attributes:
+        mixes: whether callers share runs.
+        run_s: how long one run with as many images as a run may have took.
+    """
 
     row: ModelRow
     manifest: ModelManifest
@@ -28,6 +34,7 @@ class ServedModel:
     outputs: tuple[OutputTensor, ...]
     options: dict[str, str]
     mixes: bool
+    run_s: float
 
     def position(self, output: str) -> int:
         """Where an output stands among the frozen model's."""
@@ -43,7 +50,11 @@ def load_model(row: ModelRow, store: ArtifactStore, *, threads: int, micro_batch
     try:
         bundle = store.read(row.digest, ModelManifest)
         frozen = load_frozen(bundle, threads=threads)
-        mixes = mixes_exactly(frozen.graph, bundle.manifest.input.noise(micro_batch))
+        noise = bundle.manifest.input.noise(micro_batch)
+        mixes = mixes_exactly(frozen.graph, noise)
+        started = time.perf_counter()
+        frozen.graph.run(noise)
+        run_s = time.perf_counter() - started
     except (ContractError, SessionError) as error:
         logger.error("model cannot be loaded", model=row.name, reason=str(error))
         return None
@@ -53,4 +64,4 @@ def load_model(row: ModelRow, store: ArtifactStore, *, threads: int, micro_batch
         return None
     logger.info("model loaded", model=row.name, frozen_sha256=row.frozen_sha256[:12], callers_share_runs=mixes)
     pipeline = Pipeline(frozen.graph, mixes=mixes)
-    return ServedModel(row, bundle.manifest, pipeline, frozen.outputs, frozen.options, mixes)
+    return ServedModel(row, bundle.manifest, pipeline, frozen.outputs, frozen.options, mixes, run_s)

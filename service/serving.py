@@ -15,6 +15,11 @@ from service.registry import Handle, Registry
 from service.tally import Failure
 
 DEFAULT_PRIORITY = 8
+QUICK_S = 0.02
+"""Runs that take no longer happen on the event loop: the way to another thread and back takes a few tenths of a
+millisecond on two processors, which is more than a small model needs. Nothing else is answered meanwhile."""
+FORGETTING = 0.98
+"""What is left of the longest run's time at each further run."""
 
 
 class Run(NamedTuple):
@@ -35,6 +40,7 @@ class Serving:
         self._queue_images = queue_images
         self._batchers: dict[str, Batcher[Request, Run]] = {}
         self._executors: dict[str, ThreadPoolExecutor] = {}
+        self._slow_s: dict[str, float] = {}
 
     @property
     def is_alive(self) -> bool:
@@ -67,7 +73,7 @@ class Serving:
         )
         corrected, graph = run.answer.corrected, handle.version.graph
         decision = "corrected" if corrected else "uncorrected" if graph is None else "failed_open"
-        self._metrics.images.labels(name, decision).inc(len(rows))
+        self._metrics.count_images(name, decision, len(rows))
         return run.answer
 
     async def close(self) -> None:
@@ -84,7 +90,9 @@ class Serving:
             executor=executor,
             batch_limit=self._batch_images,
             queue_limit=self._queue_images,
+            on_loop=lambda: self._slow_s[name] <= QUICK_S,
         )
+        self._slow_s[name] = self._registry.model(name).run_s
         batcher.start()
         self._executors[name], self._batchers[name] = executor, batcher
         self._metrics.queued_images.labels(name).set_function(lambda: batcher.queued_weight)
@@ -94,7 +102,9 @@ class Serving:
         started_ns = time.perf_counter_ns()
         answers = self._registry.model(name).pipeline.run(requests)
         ended_ns = time.perf_counter_ns()
-        self._metrics.run_seconds.labels(name).observe((ended_ns - started_ns) / 1e9)
+        took_s = (ended_ns - started_ns) / 1e9
+        self._slow_s[name] = max(took_s, FORGETTING * self._slow_s[name])
+        self._metrics.run_seconds.labels(name).observe(took_s)
         self._metrics.batch_images.labels(name).observe(sum(len(request.rows) for request in requests))
         # One thread a model, this one: no other counts its runs.
         for number in {request.version.number for request in requests}:

@@ -7,6 +7,7 @@ from service.errors import Malformed, Problem, TooLarge, UnsupportedType
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+RawHeaders = tuple[tuple[bytes, bytes], ...]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 MAX_CHUNKS = 65_536
@@ -59,10 +60,12 @@ async def read_body(scope: Scope, receive: Receive, *, limit_bytes: int, coded: 
     raise Malformed(f"the body comes in more than {MAX_CHUNKS} chunks; send larger ones")
 
 
-async def respond(send: Send, status: int, headers: Mapping[str, str], body: bytes) -> None:
-    """Send one complete answer."""
+async def respond(
+    send: Send, status: int, headers: Mapping[str, str], body: bytes, *, encoded: RawHeaders = ()
+) -> None:
+    """Send one complete answer; `encoded` are further headers."""
     raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    raw.append((b"content-length", str(len(body)).encode()))
+    raw += [*encoded, (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
 

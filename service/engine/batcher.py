@@ -1,4 +1,4 @@
-"""Collect what waits and run it off the event loop. Knows nothing of models or HTTP.
+"""Collect what waits and run it, off the event loop unless it is quick. Knows nothing of models or HTTP.
 
 Natural batching: whatever waits when the runner is free goes together, up to a cap; nothing waits while the runner is
 idle. Every submitted item is answered exactly once: with its result, with the batch's error, or by its caller's
@@ -37,6 +37,8 @@ class Batcher(Generic[Item, Result]):
 
     Args:
         run: answers a batch, one result an item; called in `executor`, one batch at a time.
+        on_loop: asked before each batch whether `run` is so quick that it costs less on the event loop than the way to
+            another thread and back; the loop stands still meanwhile.
         batch_limit: most weight in one batch; a heavier item goes alone.
         queue_limit: most weight that waits.
     """
@@ -48,11 +50,13 @@ class Batcher(Generic[Item, Result]):
         executor: Executor,
         batch_limit: int,
         queue_limit: int,
+        on_loop: Callable[[], bool] = lambda: False,
     ) -> None:
         self._run = run
         self._executor = executor
         self._batch_limit = batch_limit
         self._queue_limit = queue_limit
+        self._on_loop = on_loop
         # A heap by priority, then by arrival, which no two share.
         self._queue: list[tuple[int, int, _Waiting[Item, Result]]] = []
         self._arrivals = count()
@@ -100,6 +104,8 @@ class Batcher(Generic[Item, Result]):
     async def _serve(self) -> None:
         while True:
             await self._arrived.wait()
+            # One turn of the loop: answers that were given go out, and what came with this one joins it.
+            await asyncio.sleep(0)
             batch = self._take()
             if batch:
                 await self._answer(batch)
@@ -120,9 +126,12 @@ class Batcher(Generic[Item, Result]):
         return batch
 
     async def _answer(self, batch: list[_Waiting[Item, Result]]) -> None:
-        loop = asyncio.get_running_loop()
+        items = [waiting.item for waiting in batch]
         try:
-            results = await loop.run_in_executor(self._executor, self._run, [waiting.item for waiting in batch])
+            if self._on_loop():
+                results = self._run(items)
+            else:
+                results = await asyncio.get_running_loop().run_in_executor(self._executor, self._run, items)
             for waiting, result in zip(batch, results, strict=True):
                 if not waiting.future.done():
                     waiting.future.set_result(result)

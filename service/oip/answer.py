@@ -11,6 +11,8 @@ import orjson
 from service.datatypes import DATATYPES
 from service.oip.request import BYTES, Array
 
+BY_DTYPE = {**{np.dtype(name): kind for name, kind in DATATYPES.items()}, np.dtype(object): BYTES}
+
 
 @dataclass(frozen=True)
 class Output:
@@ -62,7 +64,7 @@ def raw_bytes(values: Array) -> bytes:
     """Values one after the other, little endian; each bytes object behind its length."""
     if values.dtype == object:
         return b"".join(struct.pack("<I", len(each)) + each for each in values.ravel())
-    return np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<")).tobytes()
+    return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 def _label(labels: Sequence[str], index: int) -> str:
@@ -70,7 +72,7 @@ def _label(labels: Sequence[str], index: int) -> str:
 
 
 def _datatype(values: Array) -> str:
-    return BYTES if values.dtype == object else DATATYPES[str(values.dtype)]
+    return BY_DTYPE[values.dtype]
 
 
 def _json(values: Array) -> Any:

@@ -24,7 +24,7 @@ from service.oip.answer import Output, classification, write_answer
 from service.oip.compression import WORTH_BYTES, accepted, deflate, inflate
 from service.oip.request import SMALL_BYTES, Asked, Request, Wanted, is_quick, read_request, read_rows
 from service.registry import Handle
-from service.wire import Receive, Scope, Send, header, read_body, respond
+from service.wire import RawHeaders, Receive, Scope, Send, header, read_body, respond
 
 EXTENSIONS = (
     "binary_tensor_data",
@@ -119,17 +119,17 @@ def _output(wanted: Wanted, asked: Asked, handle: Handle, answer: Answer) -> Out
     return Output(wanted.name, classification(values, labels, wanted.classes), binary)
 
 
-async def _respond(scope: Scope, send: Send, body: bytes, json_bytes: int | None, headers: Mapping[str, str]) -> None:
+async def _respond(scope: Scope, send: Send, body: bytes, json_bytes: int | None, encoded: RawHeaders) -> None:
     """Send an answer, in the coding that is asked for where that is worth it."""
     kind = "application/json" if json_bytes is None else "application/octet-stream"
-    own = {"content-type": kind, **headers}
+    own = {"content-type": kind}
     if json_bytes is not None:
         own["inference-header-content-length"] = str(json_bytes)
     coding = accepted(header(scope, b"accept-encoding")) if len(body) >= WORTH_BYTES else None
     if coding is not None:
         body = await run_in_threadpool(deflate, body, coding)
         own |= {"content-encoding": coding, "vary": "accept-encoding"}
-    await respond(send, 200, own, body)
+    await respond(send, 200, own, body, encoded=encoded)
 
 
 @router.get("")

@@ -66,8 +66,8 @@ async def predict(context: Context, scope: Scope, receive: Receive, send: Send, 
         "predictions": _most_probable(values[0], output.scores, handle.model.manifest.labels, top_k),
         "request_id": scope["state"]["request_id"],
     }
-    headers = {"content-type": "application/json", **provenance_headers(facts)}
-    await respond(send, 200, headers, orjson.dumps(document))
+    headers = {"content-type": "application/json"}
+    await respond(send, 200, headers, orjson.dumps(document), encoded=provenance_headers(facts))
 
 
 def _decode(body: bytes, handle: Handle, max_pixels: int) -> Array:

@@ -22,7 +22,9 @@ TYPES = (
     "application/json",
     "multipart/form-data; boundary=x",
 )
-REFUSED = {400, 404, 405, 409, 415, 422}
+REFUSED = {400, 404, 405, 409, 415, 422, 501}
+LISTING = ("POST", "/v2/repository/index")
+"""Lists what is there, and reads no body."""
 
 
 def kept(home: Path) -> set[str]:
@@ -48,7 +50,7 @@ def test_no_route_takes_a_graph(shared_service, tiny_onnx: bytes) -> None:
     }
 
     assert len(paths) > 20
-    assert {} == {place: status for place, status in answers.items() if status not in REFUSED}
+    assert {} == {place: status for place, status in answers.items() if status not in REFUSED and place[:2] != LISTING}
     assert before == (kept(home), http.get("/v1/models").json(), http.get(f"/v1/models/{TINY}/versions").json())
 
 
@@ -71,5 +73,5 @@ def test_what_other_servers_take_a_model_by_is_not_there(
     encoded = base64.b64encode(tiny_onnx).decode()
     body = json.dumps({"parameters": {"config": "{}", "file:1/model.onnx": encoded}})
 
-    assert shared_service.http.request(method, path, content=body).status_code in (404, 405)
+    assert shared_service.http.request(method, path, content=body).status_code in (404, 405, 501)
     assert "intruder" not in shared_service.http.get("/v1/models").text
