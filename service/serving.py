@@ -19,7 +19,7 @@ QUICK_S = 0.02
 """Runs that take no longer happen on the event loop: the way to another thread and back takes a few tenths of a
 millisecond on two processors, which is more than a small model needs. Nothing else is answered meanwhile."""
 FORGETTING = 0.98
-"""What is left of the longest run's time at each further run."""
+"""What is left of the slowest run's seconds an image at each further run."""
 
 
 class Run(NamedTuple):
@@ -40,6 +40,7 @@ class Serving:
         self._queue_images = queue_images
         self._batchers: dict[str, Batcher[Request, Run]] = {}
         self._executors: dict[str, ThreadPoolExecutor] = {}
+        # Seconds an image took in the slowest of the last runs.
         self._slow_s: dict[str, float] = {}
 
     @property
@@ -90,9 +91,9 @@ class Serving:
             executor=executor,
             batch_limit=self._batch_images,
             queue_limit=self._queue_images,
-            on_loop=lambda: self._slow_s[name] <= QUICK_S,
+            on_loop=lambda images: images * self._slow_s[name] <= QUICK_S,
         )
-        self._slow_s[name] = self._registry.model(name).run_s
+        self._slow_s[name] = self._registry.model(name).run_s / self._batch_images
         batcher.start()
         self._executors[name], self._batchers[name] = executor, batcher
         self._metrics.queued_images.labels(name).set_function(lambda: batcher.queued_weight)
@@ -100,12 +101,15 @@ class Serving:
 
     def _run(self, name: str, requests: Sequence[Request]) -> list[Run]:
         started_ns = time.perf_counter_ns()
-        answers = self._registry.model(name).pipeline.run(requests)
-        ended_ns = time.perf_counter_ns()
-        took_s = (ended_ns - started_ns) / 1e9
-        self._slow_s[name] = max(took_s, FORGETTING * self._slow_s[name])
+        images = sum(len(request.rows) for request in requests)
+        try:
+            answers = self._registry.model(name).pipeline.run(requests)
+        finally:
+            ended_ns = time.perf_counter_ns()
+            took_s = (ended_ns - started_ns) / 1e9
+            self._slow_s[name] = max(took_s / images, FORGETTING * self._slow_s[name])
         self._metrics.run_seconds.labels(name).observe(took_s)
-        self._metrics.batch_images.labels(name).observe(sum(len(request.rows) for request in requests))
+        self._metrics.batch_images.labels(name).observe(images)
         # One thread a model, this one: no other counts its runs.
         for number in {request.version.number for request in requests}:
             self._metrics.tally.of(name, number).executions += 1

@@ -182,6 +182,8 @@ def _forward(run: _Run) -> None:
 def _curves_and_kernels(run: _Run) -> None:
     """A tone curve and a deconvolution, the one with the closer start first."""
     config = run.config
+    if not config.beyond:
+        return
     families: list[tuple[Fit, Groups]] = [
         (fit, [_ranked(run, group) for group in groups if group])
         for fit, groups in ((_fit_tone, [_tones(run)]), (_fit_deconvolution, _deconvolutions(run)))
@@ -248,7 +250,7 @@ def _first(run: _Run, groups: Groups) -> Corrector:
     A warp that is not there blurs, which noise calls for too: it may come closer and answer worse.
     """
     config, name = run.config, Deconvolution.name
-    each = config.racers // len(groups)
+    each = max(1, config.racers // len(groups))
     alone, *behind = (
         race(
             run.descent,

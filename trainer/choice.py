@@ -102,7 +102,7 @@ class Choice:
             return False
         self._take(further, moments)
         self._note(further, moments)
-        self._loss_of_all = before - lost
+        self._loss_of_all = self._loss(after)
         return lost > WORTH * before
 
     def settle(self, *, near: float, surer: float) -> None:
@@ -132,7 +132,8 @@ class Choice:
     def _is_clearly_better(self, candidate: Corrector) -> bool:
         if not self._clearly:
             return False
-        return self.distance(candidate) <= self._clearly * self._best_of_all()
+        distance = self.distance(candidate)
+        return isfinite(distance) and distance <= self._clearly * self._best_of_all()
 
     def _note(self, corrector: Corrector, moments: TapMoments) -> None:
         """What `settle` may come back to: all but those whose loss is no number."""

@@ -41,6 +41,16 @@ def decode_picture(content: bytes, spec: InputSpec, *, max_pixels: int) -> NDArr
         raise DamagedPicture("the picture is damaged and cannot be decoded") from error
 
 
+def announced_pixels(content: bytes) -> int:
+    """How many pixels a picture's header announces; 0 where it cannot be read."""
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            return image.width * image.height
+    # As above: what is wrong with it is said when it is decoded.
+    except Exception:  # noqa: BLE001
+        return 0
+
+
 def _open(content: bytes, spec: InputSpec, max_pixels: int) -> Image.Image:
     image = Image.open(io.BytesIO(content), formats=FORMATS)
     if image.width * image.height > max_pixels:

@@ -30,6 +30,7 @@ class _Waiting(Generic[Item, Result]):
     item: Item
     weight: int
     future: asyncio.Future[Result]
+    is_taken: bool = False
 
 
 class Batcher(Generic[Item, Result]):
@@ -37,8 +38,8 @@ class Batcher(Generic[Item, Result]):
 
     Args:
         run: answers a batch, one result an item; called in `executor`, one batch at a time.
-        on_loop: asked before each batch whether `run` is so quick that it costs less on the event loop than the way to
-            another thread and back; the loop stands still meanwhile.
+        on_loop: asked before each batch whether with so much weight `run` is so quick that it costs less on the event
+            loop than the way to another thread and back; the loop stands still meanwhile.
         batch_limit: most weight in one batch; a heavier item goes alone.
         queue_limit: most weight that waits.
     """
@@ -50,7 +51,7 @@ class Batcher(Generic[Item, Result]):
         executor: Executor,
         batch_limit: int,
         queue_limit: int,
-        on_loop: Callable[[], bool] = lambda: False,
+        on_loop: Callable[[int], bool] = lambda _weight: False,
     ) -> None:
         self._run = run
         self._executor = executor
@@ -92,7 +93,13 @@ class Batcher(Generic[Item, Result]):
         heappush(self._queue, (priority, next(self._arrivals), waiting))
         self.queued_weight += weight
         self._arrived.set()
-        return await waiting.future
+        try:
+            return await waiting.future
+        finally:
+            if not waiting.is_taken:
+                # The caller gave up: what nobody waits for must not keep others out.
+                self.queued_weight -= waiting.weight
+                waiting.weight = 0
 
     async def close(self) -> None:
         """Take nothing new, answer what was accepted, then stop."""
@@ -120,6 +127,7 @@ class Batcher(Generic[Item, Result]):
         while self._queue and (not batch or weight + self._queue[0][2].weight <= self._batch_limit):
             *_, waiting = heappop(self._queue)
             self.queued_weight -= waiting.weight
+            waiting.is_taken = True
             if not waiting.future.done():
                 batch.append(waiting)
                 weight += waiting.weight
@@ -128,7 +136,7 @@ class Batcher(Generic[Item, Result]):
     async def _answer(self, batch: list[_Waiting[Item, Result]]) -> None:
         items = [waiting.item for waiting in batch]
         try:
-            if self._on_loop():
+            if self._on_loop(sum(waiting.weight for waiting in batch)):
                 results = self._run(items)
             else:
                 results = await asyncio.get_running_loop().run_in_executor(self._executor, self._run, items)

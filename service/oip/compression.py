@@ -20,7 +20,8 @@ def inflate(body: bytes, coding: str | None, *, limit_bytes: int) -> bytes:
         Malformed: another coding, or not in it.
         TooLarge: more than `limit_bytes` come out.
     """
-    if coding in (None, "", "identity"):
+    coding = (coding or "identity").strip().lower()
+    if coding == "identity":
         return body
     if coding not in WINDOW:
         raise Malformed(f"Content-Encoding may be {', '.join(CODINGS)} or identity")

@@ -15,9 +15,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from service.contract.errors import InputError, TooManyPixels
+from service.contract.errors import InputError, TooManyPixels, UnreadablePicture
 from service.contract.input_spec import InputSpec
-from service.contract.pictures import decode_picture
+from service.contract.pictures import SIGNATURES, announced_pixels, decode_picture
 from service.datatypes import DATATYPES, read_numbers
 from service.errors import Malformed, NotImplementedYet, TooLarge
 
@@ -28,6 +28,9 @@ SMALL_BYTES = 64 * 1024
 """What is read in less time than it takes to hand it to another thread."""
 BYTES = "BYTES"
 """Datatype of an input whose elements are PNG or JPEG pictures."""
+PNG = SIGNATURES[0]
+PICTURES = 4
+"""The pictures of a request may together have as many pixels as so many of the largest: each takes time to decode."""
 LONGEST_TIMEOUT_US = 3_600_000_000
 PRIORITIES = 1 << 32
 
@@ -204,11 +207,16 @@ def _raw(inputs: Sequence[Mapping[str, Any]], behind: memoryview) -> dict[int, m
 
 
 def _of_whole(content: memoryview, spec: InputSpec, max_pixels: int) -> Array:
-    """One row: exactly a tensor's bytes, else a picture."""
+    """One row: a picture, else exactly a tensor's bytes."""
     dtype = np.dtype(spec.dtype).newbyteorder("<")
-    if len(content) == math.prod(spec.item_shape) * dtype.itemsize:
-        return _checked(np.frombuffer(content, dtype), (1, *spec.item_shape), spec)
-    return _pictures([content], spec, max_pixels)
+    is_as_long = len(content) == math.prod(spec.item_shape) * dtype.itemsize
+    try:
+        return _pictures([content], spec, max_pixels)
+    except UnreadablePicture:
+        # A tensor may begin like a JPEG, and a PNG be as long as a tensor; only a PNG begins like a PNG.
+        if not is_as_long or bytes(content[: len(PNG)]) == PNG:
+            raise
+    return _checked(np.frombuffer(content, dtype), (1, *spec.item_shape), spec)
 
 
 def _of_input(entry: Mapping[str, Any], raw: memoryview | None, spec: InputSpec, most: int, max_pixels: int) -> Array:
@@ -272,8 +280,11 @@ def _of_elements(shape: Sequence[int], raw: memoryview | None, spec: InputSpec, 
 
 
 def _pictures(encoded: Sequence[memoryview], spec: InputSpec, max_pixels: int) -> Array:
-    pixels = [decode_picture(bytes(each), spec, max_pixels=max_pixels) for each in encoded]
-    return spec.from_pixels(np.stack(pixels))
+    contents = [bytes(each) for each in encoded]
+    total, most = sum(map(announced_pixels, contents)), PICTURES * max_pixels
+    if total > most:
+        raise TooManyPixels(f"the pictures have {total} pixels together; at most {most} are accepted in one request")
+    return spec.from_pixels(np.stack([decode_picture(each, spec, max_pixels=max_pixels) for each in contents]))
 
 
 def _parameters(holder: Mapping[str, Any], what: str) -> Mapping[str, Any]:

@@ -77,7 +77,12 @@ async def infer(context: Context, scope: Scope, receive: Receive, send: Send, na
     document = {"model_name": names["model"], "model_version": str(facts["version"]), "parameters": facts}
     if asked.id is not None:
         document["id"] = asked.id
-    body, json_bytes = write_answer(document, [_output(each, asked, handle, answer) for each in wanted])
+
+    def write() -> tuple[bytes, int | None]:
+        return write_answer(document, [_output(each, asked, handle, answer) for each in wanted])
+
+    # Naming classes takes its time: each is a text.
+    body, json_bytes = await run_in_threadpool(write) if any(each.classes for each in wanted) else write()
     await _respond(scope, send, body, json_bytes, provenance_headers(facts))
 
 
@@ -106,6 +111,9 @@ def _wanted(asked: Asked, handle: Handle) -> Sequence[Wanted]:
     known = tuple(output.name for output in handle.model.outputs)
     if any(each.name not in known for each in asked.outputs):
         raise Malformed(f"the model's outputs are {', '.join(known)}; the request asks for another one")
+    scores = handle.model.manifest.output.name
+    if any(each.classes and each.name != scores for each in asked.outputs):
+        raise Malformed(f"only output '{scores}' holds class scores; the request asks for classes of another one")
     return asked.outputs or tuple(map(Wanted, known))
 
 
@@ -114,9 +122,7 @@ def _output(wanted: Wanted, asked: Asked, handle: Handle, answer: Answer) -> Out
     binary = asked.binary if wanted.binary is None else wanted.binary
     if not wanted.classes:
         return Output(wanted.name, values, binary)
-    manifest = handle.model.manifest
-    labels = manifest.labels if wanted.name == manifest.output.name else ()
-    return Output(wanted.name, classification(values, labels, wanted.classes), binary)
+    return Output(wanted.name, classification(values, handle.model.manifest.labels, wanted.classes), binary)
 
 
 async def _respond(scope: Scope, send: Send, body: bytes, json_bytes: int | None, encoded: RawHeaders) -> None:

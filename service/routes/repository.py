@@ -50,7 +50,8 @@ async def statistics(context: Ctx, model: str, version: str | None = None) -> di
         return {"model_stats": _statistics(context, model)}
     handle = await choose(context, model, DEFAULT, version)
     number = str(handle.version.number)
-    return {"model_stats": [each for each in _statistics(context, model) if each["version"] == number]}
+    found = [each for each in _statistics(context, model) if each["version"] == number]
+    return {"model_stats": found or [_document(model, number, Counts())]}
 
 
 @router.get("/models/{model}/config")

@@ -161,3 +161,44 @@ def test_a_lower_priority_number_goes_first_and_of_equals_the_one_that_came_firs
     play(gate, scene, batch=2)
 
     assert gate.batches == [[1], [4, 2], [3, 5]]
+
+
+def test_what_nobody_waits_for_any_more_keeps_no_other_out(gate) -> None:
+    async def scene(batcher: Batcher[int, int]) -> None:
+        first = submit(batcher, 1)
+        await entered(gate)
+        (given_up,) = submit(batcher, 2, weight=9)
+        await asyncio.sleep(0)
+        given_up.cancel()
+        await asyncio.sleep(0)
+        assert batcher.queued_weight == 0
+        others = submit(batcher, 3, weight=8)
+        await asyncio.sleep(0)
+        gate.free.set()
+
+        assert await others[0] == 30
+        await asyncio.gather(*first)
+        assert batcher.queued_weight == 0
+
+    play(gate, scene, queue=10)
+
+    assert gate.batches == [[1], [3]]
+
+
+def test_what_is_quick_runs_on_the_loop_and_the_rest_beside_it(gate) -> None:
+    threads: list[int] = []
+
+    def run(items: Sequence[int]) -> list[int]:
+        threads.append(threading.get_ident())
+        return list(items)
+
+    async def main() -> None:
+        with ThreadPoolExecutor(1) as executor:
+            batcher = Batcher(run, executor=executor, batch_limit=4, queue_limit=64, on_loop=lambda weight: weight <= 2)
+            batcher.start()
+            assert [await batcher.submit(1, 2), await batcher.submit(2, 3)] == [1, 2]
+            await batcher.close()
+
+    asyncio.run(main())
+
+    assert threads[0] == threading.get_ident() != threads[1]

@@ -259,3 +259,31 @@ def test_made_up_domains_versions_and_paths_add_no_series(shared_service: Servic
         shared_service.infer(random_rows(1), version=f"{number + 1000}")
 
     assert sum(len(family.samples) for family in names.collect()) == before
+
+
+def test_a_picture_as_long_as_a_tensor_is_a_picture(shared_service: Service) -> None:
+    x = np.random.default_rng(1).integers(0, 256, (8, 8), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(x).save(buffer, "PNG")
+    # What follows a PNG's end is not read.
+    content = buffer.getvalue().ljust(ROW_BYTES, b"\0")
+    assert len(content) == ROW_BYTES
+
+    answers = [
+        raw_scores(shared_service.http.post(PATH, content=body, headers={LENGTH: "0"}))
+        for body in (content, buffer.getvalue())
+    ]
+
+    np.testing.assert_array_equal(*answers)
+
+
+def test_pictures_of_one_request_have_a_limit_together(settings, tiny) -> None:
+    elements = [png((20, 20))] * 9
+    raw = b"".join(len(each).to_bytes(4, "little") + each for each in elements)
+    entry = {"name": "image", "datatype": "BYTES", "shape": [9], "parameters": {"binary_data_size": len(raw)}}
+    content, headers = body_of({"inputs": [entry]}, raw)
+    with running(settings.model_copy(update={"max_pixels": 800}), tiny) as service:
+        response = service.http.post(PATH, content=content, headers=headers)
+
+    assert response.status_code == 413
+    assert "3600 pixels together" in response.json()["error"]

@@ -94,6 +94,7 @@ def task_of(judge: Judge, batch: Batch) -> Task:
     """A fit to a batch, divided as a job divides it."""
     parts = split(len(batch.posted), batch.seed)
     return Task(
+        scores=judge.manifest.output.scores,
         frozen=judge.frozen,
         fingerprint=judge.fingerprint,
         fitted_taps=judge.manifest.fitted_taps(),
