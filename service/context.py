@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from service.contract.store import LocalStore
+from service.database import versions
 from service.database.engine import Database
 from service.errors import NotFound
 from service.jobs.queue import JobQueue
@@ -48,6 +49,11 @@ class Context:
             return self.registry.model(name)
         except Unknown as error:
             raise NotFound(str(error)) from error
+
+    def published(self, model: str) -> list[int]:
+        """Numbers of a model's published versions, as the database has them; not for the event loop."""
+        with self.database.read() as connection:
+            return [row.number for row in versions.of_model(connection, self.model(model).row.frozen_sha256)]
 
     def champion(self, model: str, domain: str) -> Handle:
         """What serves a domain, or the problem that there is no such domain."""

@@ -110,7 +110,7 @@ class Serving:
             self._slow_s[name] = max(took_s / images, FORGETTING * self._slow_s[name])
         self._metrics.run_seconds.labels(name).observe(took_s)
         self._metrics.batch_images.labels(name).observe(images)
-        # One thread a model, this one: no other counts its runs.
+        # A model has one run at a time: no other counts its executions meanwhile.
         for number in {request.version.number for request in requests}:
             self._metrics.tally.of(name, number).executions += 1
         return [Run(answer, started_ns, ended_ns) for answer in answers]

@@ -86,9 +86,9 @@ _COUNTED = (
     ("nv_inference_exec_count", "Runs of the frozen model.", lambda c: c.executions),
     ("nv_inference_request_duration_us", "Cumulative, of answered requests.", lambda c: c.request_ns // 1000),
     ("nv_inference_queue_duration_us", "Cumulative time in the queue.", lambda c: c.queue_ns // 1000),
-    ("nv_inference_compute_input_duration_us", "Cumulative; part of compute_infer here.", lambda _: 0),
+    ("nv_inference_compute_input_duration_us", "Always 0: tensors are read and written outside runs.", lambda _: 0),
     ("nv_inference_compute_infer_duration_us", "Cumulative time in runs.", lambda c: c.infer_ns // 1000),
-    ("nv_inference_compute_output_duration_us", "Cumulative; part of compute_infer here.", lambda _: 0),
+    ("nv_inference_compute_output_duration_us", "Always 0: tensors are read and written outside runs.", lambda _: 0),
 )
 
 

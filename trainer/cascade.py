@@ -2,7 +2,7 @@
 
 1. Closed forms on pixels, and small families by least squares with onnxruntime alone: `trainer.forward`.
 2. A tone curve, and a deconvolution, where their closed forms already come near what was found; by gradient steps.
-3. A residual network behind the closest, in a few short rounds.
+3. A residual network behind the best, in a few short rounds.
 
 A candidate is taken if its loss on reserved taps, on the select part, is lower than the best's by more than chance. It
 ends where that loss, on all images, is near that of clean source batches of this size; where it is not, after each of
@@ -64,7 +64,7 @@ class Cascade:
         settled_rate: the same, for what the residual network goes on with.
         errors: standard errors by which a candidate must be better.
         resamples: bootstrap samples behind a standard error.
-        clearly, near, surer: see `trainer.choice.Choice`.
+        clearly: see `trainer.choice.Choice`. near, surer: see its `settle`.
         enough: times the loss of an average clean batch at which fitting stops.
     """
 

@@ -15,7 +15,6 @@ from service import __version__
 from service.answering import choose, compute, domain_of, provenance, provenance_headers
 from service.context import Context, Ctx
 from service.contract.manifest import IDENTITY
-from service.database import versions
 from service.database.domains import DEFAULT
 from service.datatypes import DATATYPES
 from service.engine.pipeline import Answer
@@ -165,7 +164,7 @@ async def model_metadata(context: Ctx, model: str, version: str | None = None) -
     served = context.model(model)
     if version is not None:
         await choose(context, model, DEFAULT, version)
-    numbers = await run_in_threadpool(_published, context, served.row.frozen_sha256)
+    numbers = await run_in_threadpool(context.published, model)
     spec = served.manifest.input
     # A file that fixes its rows is served for any number of them, so the first size of everything is open.
     outputs = [
@@ -187,8 +186,3 @@ async def model_ready(context: Ctx, model: str, version: str | None = None) -> d
     """Whether a model, or one of its versions, can be served."""
     await choose(context, model, DEFAULT, version)
     return {"name": model, "ready": True}
-
-
-def _published(context: Context, frozen_sha256: str) -> list[int]:
-    with context.database.read() as connection:
-        return [row.number for row in versions.of_model(connection, frozen_sha256)]

@@ -8,7 +8,6 @@ from starlette.concurrency import run_in_threadpool
 from service.answering import choose
 from service.context import Context, Ctx
 from service.contract.manifest import IDENTITY
-from service.database import versions
 from service.database.domains import DEFAULT
 from service.datatypes import DATATYPES
 from service.errors import NotImplementedYet
@@ -21,9 +20,9 @@ router = APIRouter(prefix="/v2", tags=["oip"])
 async def repository_index(context: Ctx) -> list[dict[str, Any]]:
     """Every version of every frozen model; `ready` in the body leaves nothing out, for all are."""
     return [
-        {"name": name, "version": version, "state": "READY", "reason": ""}
+        {"name": name, "version": str(version), "state": "READY", "reason": ""}
         for name in context.registry.names()
-        for version in await run_in_threadpool(_versions, context, name)
+        for version in (*await run_in_threadpool(context.published, name), IDENTITY)
     ]
 
 
@@ -91,13 +90,6 @@ def shared_memory() -> None:
 def not_offered() -> None:
     """Not offered."""
     raise NotImplementedYet("logging and tracing are set where the service is started")
-
-
-def _versions(context: Context, model: str) -> list[str]:
-    """All numbers of a model, the newest first, and the identity."""
-    with context.database.read() as connection:
-        rows = versions.of_model(connection, context.model(model).row.frozen_sha256)
-    return [str(number) for number in (*sorted((row.number for row in rows), reverse=True), IDENTITY)]
 
 
 def _statistics(context: Context, model: str) -> list[dict[str, Any]]:
