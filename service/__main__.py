@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import sys
@@ -12,6 +13,7 @@ import uvicorn
 
 from service import log
 from service.app import create_app
+from service.connection import Connection, sweep
 from service.contract.lifeline import end_with_parent
 from service.settings import Settings
 
@@ -32,6 +34,7 @@ def serve(settings: Settings, *, on_start: Callable[[str], None] = lambda _url: 
         server_header=False,
         proxy_headers=False,
         lifespan="on",
+        http=Connection,
         timeout_graceful_shutdown=DRAIN_S,
     )
     listener = listen(settings.host, settings.port)
@@ -69,11 +72,25 @@ async def _serve(server: uvicorn.Server, listener: socket.socket, on_start: Call
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     running = asyncio.create_task(server.serve(sockets=[listener]))
+    sweeping = asyncio.create_task(sweep(server.server_state.connections))
     while not server.started and not running.done():
         await asyncio.sleep(0.01)
     if server.started:
+        _spare_the_collector()
         on_start(f"http://{shown}:{port}")
     await running
+    sweeping.cancel()
+
+
+def _spare_the_collector() -> None:
+    """Keep the cyclic collector off what will stay anyway.
+
+    A full collection walks through every object of every library, a tenth of a second in which nobody is answered;
+    requests leave no cycles to speak of.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def main() -> None:

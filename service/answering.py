@@ -1,9 +1,8 @@
 """What the two prediction protocols share: choosing the version, computing, and the headers of every answer."""
 
 import asyncio
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import NamedTuple
 
 from starlette.concurrency import run_in_threadpool
 
@@ -16,18 +15,18 @@ from service.engine.session import Array, SessionError
 from service.errors import Internal, Malformed, NotFound, Unavailable
 from service.registry import Handle, Unknown
 from service.serving import DEFAULT_PRIORITY, Closed, Overloaded
-from service.wire import RawHeaders, Scope, header
+from service.wire import Call, RawHeaders
 
 RETRY_AFTER_S = 1
 
 
-def domain_of(scope: Scope, named: str | None) -> str:
+def domain_of(call: Call, named: str | None) -> str:
     """The domain that a request names in its body or query, else in its header, else `default`.
 
     Raises:
         Malformed: body and header name two different ones.
     """
-    from_header = header(scope, b"foreoptic-domain")
+    from_header = call.header(b"foreoptic-domain")
     if named is not None and from_header is not None and named != from_header:
         raise Malformed("the request names two domains, one in the Foreoptic-Domain header and one elsewhere; name one")
     return named if named is not None else from_header if from_header is not None else DEFAULT
@@ -76,27 +75,27 @@ async def compute(
         raise Internal from error
 
 
-def provenance(handle: Handle, answer: Answer) -> dict[str, Any]:
-    """By what an answer was computed: domain, version, whether corrected, and the frozen model's SHA-256."""
-    return {
-        "domain": handle.domain,
-        # A corrector that failed was not part of the computation: the answer is the uncorrected one, version 0.
-        "version": handle.version.number if answer.corrected else IDENTITY,
-        "corrected": answer.corrected,
-        "frozen_sha256": handle.model.row.frozen_sha256,
-    }
+class Provenance(NamedTuple):
+    """By what an answer was computed."""
+
+    domain: str
+    version: int
+    corrected: bool
+    frozen_sha256: str
 
 
-def provenance_headers(facts: Mapping[str, Any]) -> RawHeaders:
-    """`provenance` as the headers that every prediction carries."""
-    return _encoded(*(str(facts[name]) for name in ("domain", "version", "corrected", "frozen_sha256")))
+def provenance(handle: Handle, answer: Answer) -> Provenance:
+    """By what an answer was computed; what a corrector that failed had no part in is version 0."""
+    version = handle.version.number if answer.corrected else IDENTITY
+    return Provenance(handle.domain, version, answer.corrected, handle.model.row.frozen_sha256)
 
 
 @lru_cache(maxsize=1024)
-def _encoded(domain: str, version: str, corrected: str, frozen_sha256: str) -> RawHeaders:
+def provenance_headers(facts: Provenance) -> RawHeaders:
+    """The headers that every prediction carries."""
     return (
-        (b"foreoptic-domain", domain.encode("latin-1")),
-        (b"foreoptic-version", version.encode()),
-        (b"foreoptic-corrected", corrected.lower().encode()),
-        (b"foreoptic-frozen-sha256", frozen_sha256.encode()),
+        (b"foreoptic-domain", facts.domain.encode("latin-1")),
+        (b"foreoptic-version", str(facts.version).encode()),
+        (b"foreoptic-corrected", b"true" if facts.corrected else b"false"),
+        (b"foreoptic-frozen-sha256", facts.frozen_sha256.encode()),
     )

@@ -1,5 +1,6 @@
 """Element types: the Open Inference Protocol's names for numpy's, and numbers from JSON in one of them."""
 
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,10 @@ def read_numbers(data: Any, dtype: str) -> NDArray[Any]:
         ValueError, TypeError: not numbers, or numbers that an integer type cannot hold.
     """
     # Each one by itself: numpy reads text as numbers, and takes the truth for 1 among them.
-    kinds = set(map(type, np.asarray(data, dtype=object).ravel().tolist()))
+    flat = data
+    while isinstance(flat, list) and flat and isinstance(flat[0], list):
+        flat = list(chain.from_iterable(flat))
+    kinds = set(map(type, flat if isinstance(flat, list) else [flat]))
     if not kinds <= {int, float}:
         raise TypeError(f"{dtype} is given as numbers, not as {', '.join(sorted(kind.__name__ for kind in kinds))}")
     if np.dtype(dtype).kind == "f":

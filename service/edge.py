@@ -3,34 +3,33 @@
 Whatever happens inside, the client gets either an answer or a problem+json document.
 """
 
-import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 from service import log
 from service.context import Context
 from service.errors import Internal, MethodNotAllowed, Problem, TooLarge
-from service.wire import Disconnected, Receive, Scope, Send, header, respond_problem
+from service.wire import Call, Disconnected, Receive, Scope, Send
 
 logger = log.get(__name__)
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 OTHER = "other"
 CLIENT_CLOSED = 499
 SMALL_BODY_BYTES = 1 << 20
+LONGEST_HOT_PATH = 256
+"""Names are short; a longer path is on no hot route, and is not remembered."""
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Handler(Protocol):
-    """Answers one request of the hot path; `names` are the path's named parts."""
+    """Answers one request of the hot path."""
 
-    async def __call__(
-        self, context: Context, scope: Scope, receive: Receive, send: Send, names: Mapping[str, str]
-    ) -> None:
+    async def __call__(self, context: Context, call: Call) -> None:
         """Answer, or raise a Problem before anything was sent."""
 
 
@@ -50,77 +49,76 @@ class Edge:
         self._app = app
         self._hot = hot
         self.context = context
+        # The same few paths come again and again.
+        self._find = lru_cache(maxsize=1024)(self._match)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
-        scope.setdefault("state", {})["request_id"] = request_id
         started = time.perf_counter()
-        outgoing = _Outgoing(send, request_id)
-        template = OTHER
+        call = Call(scope, receive, send)
+        path = scope["path"]
+        route, call.names = self._find(path) if len(path) <= LONGEST_HOT_PATH else NOT_HOT
+        template = route.template if route is not None else OTHER
         try:
-            template = await self._dispatch(scope, receive, outgoing)
+            if route is None:
+                template = await self._through_framework(call)
+            elif scope["method"] != "POST":
+                raise MethodNotAllowed("this path takes POST only")
+            else:
+                await route.handler(self.context, call)
         except Disconnected:
-            outgoing.status = outgoing.status or CLIENT_CLOSED
+            call.status = call.status or CLIENT_CLOSED
         except Problem as problem:
-            await respond_problem(outgoing, problem)
+            await call.respond_problem(problem)
         # The last line of defence: the client gets a problem, the log gets the rest.
         except Exception:
-            logger.exception("request failed", request_id=request_id)
-            if outgoing.status == 0:
-                await respond_problem(outgoing, Internal())
+            logger.exception("request failed", request_id=call.request_id.decode())
+            if call.status == 0:
+                await call.respond_problem(Internal())
         finally:
-            self._record(template, outgoing.status, time.perf_counter() - started, request_id)
+            seconds = time.perf_counter() - started
+            self.context.metrics.count_request(template, call.status, seconds)
+            # Of what is asked thousands of times a second, the metrics tell.
+            if route is None and not template.endswith(QUIET):
+                _log(template, call, seconds)
 
-    async def _dispatch(self, scope: Scope, receive: Receive, outgoing: "_Outgoing") -> str:
+    def _match(self, path: str) -> "_Found":
         for route in self._hot:
-            match = route.pattern.fullmatch(scope["path"])
+            match = route.pattern.fullmatch(path)
             if match:
-                names = {name: value for name, value in match.groupdict().items() if value is not None}
-                await self._answer_hot(route, names, scope, receive, outgoing)
-                return route.template
-        if not scope["path"].endswith("/adaptations"):
-            receive = _capped(scope, receive)
-        await self._app(scope, receive, outgoing)
+                return route, {name: value for name, value in match.groupdict().items() if value is not None}
+        return NOT_HOT
+
+    async def _through_framework(self, call: Call) -> str:
+        """Let the FastAPI application answer; returns the route's template."""
+        scope = call.scope
+        receive = call.receive if scope["path"].endswith("/adaptations") else _capped(call)
+        await self._app(scope, receive, call.send)
         return str(getattr(scope.get("route"), "path", OTHER))
 
-    async def _answer_hot(
-        self, route: HotRoute, names: dict[str, str], scope: Scope, receive: Receive, outgoing: "_Outgoing"
-    ) -> None:
-        try:
-            if scope["method"] != "POST":
-                raise MethodNotAllowed("this path takes POST only")
-            await route.handler(self.context, scope, receive, outgoing, names)
-        except Problem as problem:
-            await respond_problem(outgoing, problem)
 
-    def _record(self, template: str, status: int, seconds: float, request_id: str) -> None:
-        self.context.metrics.count_request(template, status, seconds)
-        if template.endswith(QUIET):
-            return
-        logger.info(
-            "request", route=template, status=status, milliseconds=round(1000 * seconds, 2), request_id=request_id
-        )
+_Found = tuple[HotRoute | None, Mapping[str, str]]
+NOT_HOT: _Found = (None, {})
 
 
-def _capped(scope: Scope, receive: Receive) -> Receive:
+def _capped(call: Call) -> Receive:
     """`receive` for the framework's routes, whose bodies are small JSON documents and which know no cap themselves.
 
     Raises:
         TooLarge: the body is announced larger than it may be.
     """
     too_large = TooLarge(f"the body is larger than the {SMALL_BODY_BYTES} bytes accepted here")
-    announced = header(scope, b"content-length")
-    if announced is not None and announced.isdigit() and int(announced[:20]) > SMALL_BODY_BYTES:
+    announced = call.headers.get(b"content-length", b"")
+    if announced.isdigit() and int(announced[:20]) > SMALL_BODY_BYTES:
         raise too_large
     size = 0
 
     async def count() -> MutableMapping[str, Any]:
         nonlocal size
-        message = await receive()
+        message = await call.receive()
         size += len(message.get("body", b""))
         if size > SMALL_BODY_BYTES:
             raise too_large
@@ -129,25 +127,15 @@ def _capped(scope: Scope, receive: Receive) -> Receive:
     return count
 
 
-QUIET = ("/infer", "/predict", "/healthz", "/readyz", "/metrics", "/live", "/ready", "/adaptations/{job_id}")
+QUIET = ("/healthz", "/readyz", "/metrics", "/live", "/ready", "/adaptations/{job_id}")
 """Routes that are called too often for a line each; the metrics count them."""
 
 
-class _Outgoing:
-    """`send` with the request id added, remembering the status."""
-
-    def __init__(self, send: Send, request_id: str) -> None:
-        self._send = send
-        self._id = request_id.encode("ascii")
-        self.status = 0
-
-    async def __call__(self, message: MutableMapping[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._id)]
-        await self._send(message)
-
-
-def _request_id(scope: Scope) -> str:
-    given = header(scope, b"x-request-id")
-    return given if given is not None and REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
+def _log(template: str, call: Call, seconds: float) -> None:
+    logger.info(
+        "request",
+        route=template,
+        status=call.status,
+        milliseconds=round(1000 * seconds, 2),
+        request_id=call.request_id.decode(),
+    )

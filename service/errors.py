@@ -4,11 +4,13 @@ Problem                     status
 ├── Malformed               400  the body or a parameter cannot be read
 ├── NotFound                404  no such model, version, domain or job
 ├── MethodNotAllowed        405  the resource is there, the method is not
+├── TooSlow                 408  the request did not arrive in time
 ├── Conflict                409  the state is not the one that the request was based on
 ├── TooLarge                413  body, pixels or items beyond a cap
 ├── UnsupportedType         415  a media type or encoding that we do not take
 ├── Unprocessable           422  readable, but shape, type, values or count do not fit the model
 ├── TooManyRequests         429  the job queue is full, or too many follow events; Retry-After
+├── HeadTooLarge            431  more headers, or longer ones, than are taken
 ├── Internal                500  a defect of ours; details are in the log under the request id
 ├── NotImplementedYet       501  part of the protocol that this release lacks
 ├── Unavailable             503  overloaded or starting; Retry-After
@@ -77,6 +79,15 @@ class MethodNotAllowed(Problem):
     status, kind, title = 405, "method-not-allowed", "Method not allowed"
 
 
+class TooSlow(Problem):
+    """The request did not arrive in time."""
+
+    status, kind, title = 408, "too-slow", "Request timeout"
+
+    def __init__(self) -> None:
+        super().__init__("the request did not arrive in time")
+
+
 class Conflict(Problem):
     """The state is not the one that the request was based on."""
 
@@ -105,6 +116,15 @@ class TooManyRequests(Problem):
     """The job queue is full, or too many follow events."""
 
     status, kind, title = 429, "too-many-requests", "Too many requests"
+
+
+class HeadTooLarge(Problem):
+    """More headers, or longer ones, than are taken."""
+
+    status, kind, title = 431, "head-too-large", "Request header fields too large"
+
+    def __init__(self) -> None:
+        super().__init__("the address and the headers are longer than accepted")
 
 
 class Internal(Problem):

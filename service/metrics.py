@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from service.plain_metrics import PlainCounter, PlainHistogram
 from service.tally import Tally, TritonNames
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -25,11 +26,13 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         own = self.registry
-        self.requests = Counter("foreoptic_requests", "Answered requests.", ["route", "code"], registry=own)
-        self.request_seconds = Histogram(
-            "foreoptic_request_duration_seconds", "From first byte to last.", ["route"], buckets=_SECONDS, registry=own
+        self._requests = PlainCounter("foreoptic_requests", "Answered requests.", ["route", "code"])
+        self._request_seconds = PlainHistogram(
+            "foreoptic_request_duration_seconds", "From first byte to last.", ["route"], _SECONDS
         )
-        self.images = Counter("foreoptic_images", "Images answered.", ["model", "decision"], registry=own)
+        self._images = PlainCounter("foreoptic_images", "Images answered.", ["model", "decision"])
+        for each in (self._requests, self._request_seconds, self._images):
+            own.register(each)
         self.batch_images = Histogram(
             "foreoptic_batch_images", "Images in one run of the frozen model.", ["model"], buckets=_IMAGES, registry=own
         )
@@ -50,29 +53,19 @@ class Metrics:
             "foreoptic_activations", "Attempts to swap a version.", ["model", "outcome"], registry=own
         )
         self.worker_starts = Counter("foreoptic_worker_starts", "Starts of the worker process.", registry=own)
-        self._of_route: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
-        self._of_decision: dict[tuple[str, str], Counter] = {}
         self._shown_active: set[tuple[str, str]] = set()
         self.tally = Tally()
         own.register(TritonNames(self.tally))
         self.ready = Gauge("foreoptic_ready", "1 if /readyz would say yes.", registry=own)
 
     def count_request(self, route: str, status: int, seconds: float) -> None:
-        """One answered request; route and status are of closed sets, so that what is looked up is kept."""
-        found = self._of_route.get((route, status))
-        if found is None:
-            found = self.requests.labels(route, str(status)), self.request_seconds.labels(route)
-            self._of_route[route, status] = found
-        counter, histogram = found
-        counter.inc()
-        histogram.observe(seconds)
+        """One answered request; route and status are of closed sets. On the event loop only."""
+        self._requests.inc((route, str(status)))
+        self._request_seconds.observe((route,), seconds)
 
     def count_images(self, model: str, decision: str, images: int) -> None:
-        """Answered images."""
-        found = self._of_decision.get((model, decision))
-        if found is None:
-            found = self._of_decision[model, decision] = self.images.labels(model, decision)
-        found.inc(images)
+        """Answered images. On the event loop only."""
+        self._images.inc((model, decision), images)
 
     def show_active(self, versions: Mapping[tuple[str, str], int]) -> None:
         """The version of every (model, domain), up to DOMAINS_SHOWN: batches create domains, series cost memory."""

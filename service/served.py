@@ -6,6 +6,7 @@ that says which.
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 
 from service import log
 from service.contract.errors import ContractError
@@ -36,9 +37,10 @@ class ServedModel:
     mixes: bool
     run_s: float
 
-    def position(self, output: str) -> int:
-        """Where an output stands among the frozen model's."""
-        return [each.name for each in self.outputs].index(output)
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        """Where each output stands among the frozen model's, by name."""
+        return {output.name: place for place, output in enumerate(self.outputs)}
 
 
 def load_model(row: ModelRow, store: ArtifactStore, *, threads: int, micro_batch: int) -> ServedModel | None:

@@ -131,7 +131,7 @@ def scores(handle: Handle, answer: Answer, *, rows: int) -> tuple[OutputSpec, Ar
         SessionError: what came out has another shape; whoever read it as scores would name a class at random.
     """
     output = handle.model.manifest.output
-    values = answer.outputs[handle.model.position(output.name)]
+    values = answer.outputs[handle.model.positions[output.name]]
     if values.shape[:1] != (rows,) or values.size != rows * output.classes:
         raise SessionError(
             f"output '{output.name}' has shape {values.shape} for {rows} rows; ({rows}, {output.classes}) is needed"

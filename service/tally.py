@@ -15,6 +15,7 @@ MOST_VERSIONS = 100
 OTHER = "other"
 Key = tuple[str, str]
 """Names of a frozen model and of a version."""
+_REST = -1
 
 
 class Failure(StrEnum):
@@ -52,14 +53,16 @@ class Tally:
     """Counts of every version that has been asked for."""
 
     def __init__(self) -> None:
-        self._counts: dict[Key, Counts] = {}
+        # By number, which needs no text made of it for every request.
+        self._counts: dict[tuple[str, int], Counts] = {}
 
     def of(self, model: str, version: int) -> Counts:
         """The counts of a version, or those of all others once there are too many."""
-        key = (model, str(version))
-        if key not in self._counts and len(self._counts) >= MOST_VERSIONS:
-            key = (model, OTHER)
-        return self._counts.setdefault(key, Counts())
+        found = self._counts.get((model, version))
+        if found is None:
+            key = (model, version if len(self._counts) < MOST_VERSIONS else _REST)
+            found = self._counts.setdefault(key, Counts())
+        return found
 
     def answered(self, counts: Counts, images: int, *, arrived_ns: int, started_ns: int, ended_ns: int) -> None:
         """Count one answered request; times are of `time.perf_counter_ns`."""
@@ -76,8 +79,11 @@ class Tally:
         counts.failure_ns += time.perf_counter_ns() - arrived_ns
 
     def items(self) -> list[tuple[Key, Counts]]:
-        """Every version with its counts, by name."""
-        return sorted(self._counts.items())
+        """Every version with its counts, in order."""
+        return [
+            ((model, OTHER if version == _REST else str(version)), counts)
+            for (model, version), counts in sorted(self._counts.items())
+        ]
 
 
 _COUNTED = (

@@ -107,7 +107,7 @@ class InputSpec(Stored):
         if tensor.dtype != self.dtype:
             raise WrongDtype(f"input '{self.name}' takes {self.dtype}, got {tensor.dtype}")
         self._check_shape(tensor.shape, self.item_shape)
-        if not np.isfinite(tensor.astype(self.dtype, copy=False)).all():
+        if not np.isfinite(tensor).all():
             raise NotFinite(f"input '{self.name}' holds NaN or infinity; send finite values only")
         return np.ascontiguousarray(tensor)
 
@@ -151,9 +151,10 @@ class InputSpec(Stored):
         return mean, std
 
     def _check_shape(self, shape: tuple[int, ...], item: tuple[int, int, int]) -> None:
+        if len(shape) == 4 and shape[0] and shape[1:] == item:
+            return
         expected = ", ".join(str(side) for side in item)
         if len(shape) != 4 or shape[1:] != item:
             got = ", ".join(str(side) for side in shape)
             raise WrongShape(f"input '{self.name}' takes (n, {expected}), got ({got})")
-        if shape[0] == 0:
-            raise WrongCount(f"input '{self.name}' got no items; send at least one of shape ({expected})")
+        raise WrongCount(f"input '{self.name}' got no items; send at least one of shape ({expected})")

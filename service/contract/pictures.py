@@ -13,6 +13,8 @@ FORMATS = ("PNG", "JPEG")
 # Pillow warns of large pictures between its limit and twice that; our own cap lies below, and is compared first.
 Image.MAX_IMAGE_PIXELS = None
 SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+QUICK_BYTES = 16 * 1024
+QUICK_PIXELS = 128 * 128
 MODES = {1: "L", 3: "RGB"}
 
 
@@ -39,6 +41,11 @@ def decode_picture(content: bytes, spec: InputSpec, *, max_pixels: int) -> NDArr
     # Pillow reports damage through many unrelated types: OSError, SyntaxError, ValueError, struct.error, EOFError.
     except Exception as error:
         raise DamagedPicture("the picture is damaged and cannot be decoded") from error
+
+
+def is_quick_to_decode(content: bytes) -> bool:
+    """Whether a picture is decoded in less time than it takes to hand it to another thread."""
+    return len(content) <= QUICK_BYTES and announced_pixels(content) <= QUICK_PIXELS
 
 
 def announced_pixels(content: bytes) -> int:

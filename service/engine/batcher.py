@@ -25,7 +25,7 @@ class Closed(Exception):
     """The batcher no longer takes items."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Waiting(Generic[Item, Result]):
     item: Item
     weight: int

@@ -7,8 +7,7 @@ says `corrected=False`.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -24,24 +23,21 @@ class Graph(Protocol):
         """All outputs for a batch."""
 
 
-@dataclass(frozen=True)
-class Version:
+class Version(NamedTuple):
     """One corrector, loaded and rehearsed; number 0 is the identity and has no graph."""
 
     number: int
     graph: Graph | None
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """The rows of one caller, to be answered together by one version."""
 
     rows: Array
     version: Version
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """The frozen model's outputs for one request, in the model's order, and whether its rows were corrected."""
 
     outputs: tuple[Array, ...]
@@ -68,10 +64,9 @@ class Pipeline:
         """
         prepared, corrected = _correct(requests)
         if self._mixes:
-            outputs = _split(self._frozen.run(np.concatenate(prepared)), [len(rows) for rows in prepared])
-        else:
-            outputs = [tuple(self._frozen.run(rows)) for rows in prepared]
-        return [Answer(out, done) for out, done in zip(outputs, corrected, strict=True)]
+            outputs = [_split(output, prepared) for output in self._frozen.run(_joined(prepared))]
+            return list(map(Answer, zip(*outputs, strict=True), corrected))
+        return [Answer(tuple(self._frozen.run(rows)), done) for rows, done in zip(prepared, corrected, strict=True)]
 
 
 def mixes_exactly(
@@ -119,17 +114,17 @@ def _correct(requests: Sequence[Request]) -> tuple[list[Array], list[bool]]:
         if request.version.graph is not None:
             groups.setdefault(id(request.version.graph), []).append(index)
     for members in groups.values():
-        results = _apply(requests[members[0]].version.graph, [requests[i].rows for i in members])
+        results = _apply(requests[members[0]].version.graph, [rows[index] for index in members])
         for index, result in zip(members, results, strict=True):
             if result is not None:
                 rows[index], corrected[index] = result, True
     return rows, corrected
 
 
-def _apply(graph: Graph | None, parts: list[Array]) -> list[Array | None]:
+def _apply(graph: Graph | None, parts: Sequence[Array]) -> Sequence[Array | None]:
     """Each part corrected, or None where the corrector fails on it."""
     assert graph is not None
-    together = np.concatenate(parts)
+    together = _joined(parts)
     try:
         result = graph.run(together)[0]
     except SessionError:
@@ -137,11 +132,21 @@ def _apply(graph: Graph | None, parts: list[Array]) -> list[Array | None]:
     # Before it is split: it may have no axis at all, or the rows of one caller at the places of another's.
     if (result.dtype, result.shape) != (together.dtype, together.shape):
         return [None] * len(parts)
-    pieces = np.split(result, np.cumsum([len(part) for part in parts])[:-1])
+    pieces = _split(result, parts)
+    if np.isfinite(result).all():
+        return pieces
     return [piece if np.isfinite(piece).all() else None for piece in pieces]
 
 
-def _split(outputs: list[Array], counts: list[int]) -> list[tuple[Array, ...]]:
-    edges = np.cumsum(counts)[:-1]
-    pieces = [np.split(output, edges) for output in outputs]
-    return [tuple(piece[index] for piece in pieces) for index in range(len(counts))]
+def _joined(parts: Sequence[Array]) -> Array:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _split(together: Array, parts: Sequence[Array]) -> list[Array]:
+    """The rows of each part. Views: `numpy.split` makes the same ones in ten times the time."""
+    pieces, start = [], 0
+    for part in parts:
+        end = start + len(part)
+        pieces.append(together[start:end])
+        start = end
+    return pieces

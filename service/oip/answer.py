@@ -1,21 +1,21 @@
 """An inference answer: JSON, with the outputs that are wanted so as raw little-endian bytes behind it."""
 
 import struct
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
 
+from service.answering import Provenance
 from service.datatypes import DATATYPES
-from service.oip.request import BYTES, Array
+from service.oip.rows import BYTES, Array
 
 BY_DTYPE = {**{np.dtype(name): kind for name, kind in DATATYPES.items()}, np.dtype(object): BYTES}
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(NamedTuple):
     """One output of an answer.
 
     Attributes:
@@ -28,22 +28,23 @@ class Output:
     binary: bool
 
 
-def write_answer(document: Mapping[str, Any], outputs: Sequence[Output]) -> tuple[bytes, int | None]:
+class Stated(NamedTuple):
+    """What an answer says beside its outputs."""
+
+    model: str
+    facts: Provenance
+    id: str | None
+
+
+def write_answer(stated: Stated, outputs: Sequence[Output]) -> tuple[bytes, int | None]:
     """The body, and how many of its bytes are JSON where something follows them; else None."""
-    entries, behind = [], []
-    for output in outputs:
-        entry: dict[str, Any] = {
-            "name": output.name,
-            "datatype": _datatype(output.values),
-            "shape": list(output.values.shape),
-        }
-        if output.binary:
-            behind.append(raw_bytes(output.values))
-            entry["parameters"] = {"binary_data_size": len(behind[-1])}
-        else:
-            entry["data"] = _json(output.values)
-        entries.append(entry)
-    head = orjson.dumps({**document, "outputs": entries}, option=orjson.OPT_SERIALIZE_NUMPY)
+    behind = [raw_bytes(output.values) for output in outputs if output.binary]
+    sizes = iter(behind)
+    parts = tuple(_part(output, len(next(sizes)) if output.binary else None) for output in outputs)
+    if len(behind) < len(outputs) or stated.id is not None:
+        head = _json(stated, parts, [None if output.binary else _data(output.values) for output in outputs])
+    else:
+        head = _json_again(stated, parts)
     return (b"".join([head, *behind]), len(head)) if behind else (head, None)
 
 
@@ -71,11 +72,43 @@ def _label(labels: Sequence[str], index: int) -> str:
     return labels[index] if index < len(labels) else str(index)
 
 
-def _datatype(values: Array) -> str:
-    return BY_DTYPE[values.dtype]
+class _Part(NamedTuple):
+    """What the JSON says of an output; `raw_bytes` is None for one that is in it."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    raw_bytes: int | None
 
 
-def _json(values: Array) -> Any:
+def _part(output: Output, raw_bytes: int | None) -> _Part:
+    return _Part(output.name, BY_DTYPE[output.values.dtype], output.values.shape, raw_bytes)
+
+
+def _json(stated: Stated, parts: Sequence[_Part], data: Sequence[Any] = ()) -> bytes:
+    document: dict[str, Any] = {
+        "model_name": stated.model,
+        "model_version": str(stated.facts.version),
+        "parameters": stated.facts._asdict(),
+    }
+    if stated.id is not None:
+        document["id"] = stated.id
+    outputs = []
+    for place, part in enumerate(parts):
+        entry: dict[str, Any] = {"name": part.name, "datatype": part.datatype, "shape": part.shape}
+        if part.raw_bytes is None:
+            entry["data"] = data[place]
+        else:
+            entry["parameters"] = {"binary_data_size": part.raw_bytes}
+        outputs.append(entry)
+    return orjson.dumps({**document, "outputs": outputs}, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+# Without an id, the same few go before every answer.
+_json_again = lru_cache(maxsize=1024)(_json)
+
+
+def _data(values: Array) -> Any:
     if values.dtype == object:
         return [each.decode() for each in values.ravel()]
     return np.ravel(values)

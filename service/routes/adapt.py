@@ -57,7 +57,8 @@ async def post_batch(
         raise Unprocessable(f"there is no such method; known: {', '.join(known_methods())}")
     key = _key(idempotency_key)
     await _translated(context.submission.check_room)
-    body = await read_body(request.scope, request.receive, limit_bytes=context.settings.batch_body_bytes)
+    headers, limit = dict(request.headers.raw), context.settings.batch_body_bytes
+    body = await read_body(headers, request.receive, limit_bytes=limit)
     kind = request.headers.get("content-type")
     spec, labels, caps = served.manifest.input, served.manifest.labels, _caps(context.settings)
 

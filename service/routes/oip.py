@@ -4,7 +4,7 @@
 with the tensors is a 400, and every success is exactly 200, because stock clients read it so.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -17,13 +17,15 @@ from service.context import Context, Ctx
 from service.contract.manifest import IDENTITY
 from service.database.domains import DEFAULT
 from service.datatypes import DATATYPES
-from service.engine.pipeline import Answer
+from service.engine.session import Array
 from service.errors import Malformed, Unavailable
-from service.oip.answer import Output, classification, write_answer
+from service.oip.answer import Output, Stated, classification, write_answer
 from service.oip.compression import WORTH_BYTES, accepted, deflate, inflate
-from service.oip.request import SMALL_BYTES, Asked, Request, Wanted, is_quick, read_request, read_rows
-from service.registry import Handle
-from service.wire import RawHeaders, Receive, Scope, Send, header, read_body, respond
+from service.oip.head import Asked, Wanted
+from service.oip.request import Request, read_request
+from service.oip.rows import SMALL_BYTES, is_quick, read_rows
+from service.served import ServedModel
+from service.wire import Call, RawHeaders, read_body
 
 EXTENSIONS = (
     "binary_tensor_data",
@@ -60,81 +62,91 @@ OPENAPI = {
 router = APIRouter(prefix="/v2", tags=["oip"])
 
 
-async def infer(context: Context, scope: Scope, receive: Receive, send: Send, names: Mapping[str, str]) -> None:
+async def infer(context: Context, call: Call) -> None:
     """Answer one request."""
-    context.model(names["model"])
-    request = await _read(context, scope, receive)
+    name = call.names["model"]
+    context.model(name)
+    request = await _read(context, call)
     asked = request.asked
-    handle = await choose(context, names["model"], domain_of(scope, asked.domain), names.get("version"))
-    settings, spec = context.settings, handle.model.manifest.input
-    read = partial(read_rows, request, spec, most=settings.infer_max_images, max_pixels=settings.max_pixels)
+    handle = await choose(context, name, domain_of(call, asked.domain), call.names.get("version"))
+    model, settings = handle.model, context.settings
+    read = partial(
+        read_rows, request, model.manifest.input, most=settings.infer_max_images, max_pixels=settings.max_pixels
+    )
     rows = read() if is_quick(request) else await run_in_threadpool(read)
-    wanted = _wanted(asked, handle)
+    wanted = _wanted(asked, model)
     timeout_s = asked.timeout_us / 1e6 if asked.timeout_us else None
     answer = await compute(context, handle, rows, priority=asked.priority, timeout_s=timeout_s)
     facts = provenance(handle, answer)
-    document = {"model_name": names["model"], "model_version": str(facts["version"]), "parameters": facts}
-    if asked.id is not None:
-        document["id"] = asked.id
-
-    def write() -> tuple[bytes, int | None]:
-        return write_answer(document, [_output(each, asked, handle, answer) for each in wanted])
-
+    outputs = [(each, answer.outputs[model.positions[each.name]]) for each in wanted]
+    write = partial(_write, Stated(name, facts, asked.id), asked, outputs, model)
     # Naming classes takes its time: each is a text.
     body, json_bytes = await run_in_threadpool(write) if any(each.classes for each in wanted) else write()
-    await _respond(scope, send, body, json_bytes, provenance_headers(facts))
+    await _respond(call, body, json_bytes, provenance_headers(facts))
 
 
-async def _read(context: Context, scope: Scope, receive: Receive) -> Request:
+async def _read(context: Context, call: Call) -> Request:
     """The request, its coding undone. Large ones are read beside the loop, which others wait for."""
     limit = context.settings.predict_body_bytes
-    body = await read_body(scope, receive, limit_bytes=limit, coded=True)
-    coding, json_bytes = header(scope, b"content-encoding"), _json_bytes(scope)
+    body = await read_body(call.headers, call.receive, limit_bytes=limit, coded=True)
+    coding, json_bytes = call.header(b"content-encoding"), _json_bytes(call)
+    if coding is None and len(body) <= SMALL_BYTES:
+        return read_request(body, json_bytes)
+    return await run_in_threadpool(
+        lambda: read_request(inflate(body, coding, limit_bytes=limit), json_bytes),
+    )
 
-    def read() -> Request:
-        return read_request(inflate(body, coding, limit_bytes=limit), json_bytes)
 
-    return read() if len(body) <= SMALL_BYTES and not coding else await run_in_threadpool(read)
-
-
-def _json_bytes(scope: Scope) -> int | None:
-    text = header(scope, b"inference-header-content-length")
+def _json_bytes(call: Call) -> int | None:
+    text = call.headers.get(b"inference-header-content-length")
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) < 16):
+    if not text.isdigit() or len(text) >= 16:
         raise Malformed("Inference-Header-Content-Length must be a whole number of bytes")
     return int(text)
 
 
-def _wanted(asked: Asked, handle: Handle) -> Sequence[Wanted]:
-    known = tuple(output.name for output in handle.model.outputs)
+def _wanted(asked: Asked, model: ServedModel) -> Sequence[Wanted]:
+    known = model.positions
+    if not asked.outputs:
+        return [Wanted(name) for name in known]
     if any(each.name not in known for each in asked.outputs):
         raise Malformed(f"the model's outputs are {', '.join(known)}; the request asks for another one")
-    scores = handle.model.manifest.output.name
+    scores = model.manifest.output.name
     if any(each.classes and each.name != scores for each in asked.outputs):
         raise Malformed(f"only output '{scores}' holds class scores; the request asks for classes of another one")
-    return asked.outputs or tuple(map(Wanted, known))
+    return asked.outputs
 
 
-def _output(wanted: Wanted, asked: Asked, handle: Handle, answer: Answer) -> Output:
-    values = answer.outputs[handle.model.position(wanted.name)]
-    binary = asked.binary if wanted.binary is None else wanted.binary
-    if not wanted.classes:
-        return Output(wanted.name, values, binary)
-    return Output(wanted.name, classification(values, handle.model.manifest.labels, wanted.classes), binary)
+def _write(
+    stated: Stated, asked: Asked, outputs: Sequence[tuple[Wanted, Array]], model: ServedModel
+) -> tuple[bytes, int | None]:
+    labels = model.manifest.labels
+    return write_answer(
+        stated,
+        [
+            Output(
+                wanted.name,
+                classification(values, labels, wanted.classes) if wanted.classes else values,
+                asked.binary if wanted.binary is None else wanted.binary,
+            )
+            for wanted, values in outputs
+        ],
+    )
 
 
-async def _respond(scope: Scope, send: Send, body: bytes, json_bytes: int | None, encoded: RawHeaders) -> None:
+async def _respond(call: Call, body: bytes, json_bytes: int | None, encoded: RawHeaders) -> None:
     """Send an answer, in the coding that is asked for where that is worth it."""
-    kind = "application/json" if json_bytes is None else "application/octet-stream"
-    own = {"content-type": kind}
-    if json_bytes is not None:
-        own["inference-header-content-length"] = str(json_bytes)
-    coding = accepted(header(scope, b"accept-encoding")) if len(body) >= WORTH_BYTES else None
+    if json_bytes is None:
+        own: RawHeaders = ((b"content-type", b"application/json"),)
+    else:
+        length = (b"inference-header-content-length", b"%d" % json_bytes)
+        own = ((b"content-type", b"application/octet-stream"), length)
+    coding = accepted(call.header(b"accept-encoding")) if len(body) >= WORTH_BYTES else None
     if coding is not None:
         body = await run_in_threadpool(deflate, body, coding)
-        own |= {"content-encoding": coding, "vary": "accept-encoding"}
-    await respond(send, 200, own, body, encoded=encoded)
+        own = (*own, (b"content-encoding", coding.encode()), (b"vary", b"accept-encoding"))
+    await call.respond(200, own + encoded, body)
 
 
 @router.get("")

@@ -1,6 +1,6 @@
 """POST /v1/models/{m}/predict: one picture in, class probabilities out. Bare ASGI, in front of the framework."""
 
-from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -11,12 +11,12 @@ from starlette.concurrency import run_in_threadpool
 from service.answering import choose, compute, domain_of, provenance, provenance_headers
 from service.context import Context
 from service.contract.errors import InputError
-from service.contract.pictures import decode_picture
+from service.contract.pictures import decode_picture, is_quick_to_decode
 from service.engine.session import Array, SessionError
 from service.errors import Internal, Malformed, of_input
 from service.registry import Handle
 from service.serving import scores
-from service.wire import Receive, Scope, Send, read_body, respond
+from service.wire import Call, read_body
 
 DEFAULT_TOP_K = 5
 
@@ -45,15 +45,15 @@ OPENAPI = {
 }
 
 
-async def predict(context: Context, scope: Scope, receive: Receive, send: Send, names: Mapping[str, str]) -> None:
+async def predict(context: Context, call: Call) -> None:
     """Answer one request."""
-    model = names["model"]
-    query = _query(scope)
-    domain = domain_of(scope, query.get("domain"))
-    handle = await choose(context, model, domain, query.get("version"))
+    model = call.names["model"]
+    query = _query(call.scope["query_string"])
+    handle = await choose(context, model, domain_of(call, query.get("domain")), query.get("version"))
     top_k = _top_k(query.get("top_k"), handle.model.manifest.output.classes)
-    body = await read_body(scope, receive, limit_bytes=context.settings.predict_body_bytes)
-    rows = await run_in_threadpool(_decode, body, handle, context.settings.max_pixels)
+    body = await read_body(call.headers, call.receive, limit_bytes=context.settings.predict_body_bytes)
+    decode = partial(_decode, body, handle, context.settings.max_pixels)
+    rows = decode() if is_quick_to_decode(body) else await run_in_threadpool(decode)
     answer = await compute(context, handle, rows)
     try:
         output, values = scores(handle, answer, rows=len(rows))
@@ -62,12 +62,13 @@ async def predict(context: Context, scope: Scope, receive: Receive, send: Send, 
     facts = provenance(handle, answer)
     document = {
         "model": model,
-        **facts,
+        **facts._asdict(),
         "predictions": _most_probable(values[0], output.scores, handle.model.manifest.labels, top_k),
-        "request_id": scope["state"]["request_id"],
+        "request_id": call.request_id.decode(),
     }
-    headers = {"content-type": "application/json"}
-    await respond(send, 200, headers, orjson.dumps(document), encoded=provenance_headers(facts))
+    await call.respond(
+        200, ((b"content-type", b"application/json"), *provenance_headers(facts)), orjson.dumps(document)
+    )
 
 
 def _decode(body: bytes, handle: Handle, max_pixels: int) -> Array:
@@ -80,9 +81,11 @@ def _decode(body: bytes, handle: Handle, max_pixels: int) -> Array:
         raise of_input(error) from error
 
 
-def _query(scope: Scope) -> dict[str, str]:
+def _query(text: bytes) -> dict[str, str]:
+    if not text:
+        return {}
     try:
-        parsed = parse_qs(scope["query_string"].decode("ascii"), keep_blank_values=True, max_num_fields=16)
+        parsed = parse_qs(text.decode("ascii"), keep_blank_values=True, max_num_fields=16)
     except ValueError as error:
         raise Malformed("the query cannot be read") from error
     return {name: values[-1] for name, values in parsed.items()}
