@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import httpx
 import typer
 
-from foreoptic import __version__, bench, options, reproduce, show
+from foreoptic import __version__, bench, keys, options, reproduce, show
 from foreoptic.client import Client, ServiceError
 from foreoptic.options import settings
 from service.contract.errors import ContractError
@@ -24,10 +24,12 @@ app = typer.Typer(
 )
 app.add_typer(reproduce.app, name="reproduce")
 app.add_typer(bench.app, name="bench")
+app.add_typer(keys.app, name="keys")
 
 Model = Annotated[str, typer.Argument(help="A registered model, one that ships, or a bundle's folder.")]
 Name = Annotated[str, typer.Argument(help="A model's name.")]
 Url = Annotated[str, typer.Option(help="Where the service listens.", envvar="FOREOPTIC_URL")]
+Key = Annotated[str | None, typer.Option(help="API key, if the service wants one.", envvar="FOREOPTIC_KEY")]
 Domain = Annotated[str, typer.Option(help="Name of the domain.")]
 Method = Annotated[str, typer.Option(help="How the corrector is fitted.")]
 
@@ -86,11 +88,14 @@ def serve(
     ] = False,
 ) -> None:
     """Serve every registered model."""
+    from service.__main__ import OpenDoor
     from service.__main__ import serve as run
 
     chosen = settings(host=host, port=port, home=home, worker=worker and None, insecure_bind=insecure_bind or None)
     try:
         run(chosen, on_start=lambda url: show.err.print(f"serving on {url}, models in {url}/v1/models", soft_wrap=True))
+    except OpenDoor as error:
+        raise show.fail(str(error)) from error
     except OSError as error:
         raise show.fail(f"cannot listen on {chosen.host}:{chosen.port}: {error.strerror}; try --port 0") from error
 
@@ -243,6 +248,7 @@ def adapt(
     batch: Annotated[Path, typer.Argument(exists=True, help="A .npy, .npz or .zip file, or a folder of pictures.")],
     domain: Domain = "default",
     url: Url = DEFAULT_URL,
+    key: Key = None,
     method: Method = "homogenizer",
     follow: Annotated[bool, typer.Option("--follow", help="Wait for the verdict, with a progress bar.")] = False,
     as_json: options.Json = False,
@@ -251,7 +257,7 @@ def adapt(
     from foreoptic.following import follow_job, packed
 
     content_type, body = packed(batch)
-    with Client(url, model) as client:
+    with Client(url, model, key=key) as client:
         job = client.adapt(body, content_type=content_type, domain=domain, method=method)
         if follow:
             job = follow_job(client, job["id"])
@@ -285,10 +291,11 @@ def show_version(
     model: Name,
     version: Annotated[int | None, typer.Argument(help="A version; the list of all without it.")] = None,
     url: Url = DEFAULT_URL,
+    key: Key = None,
     as_json: options.Json = False,
 ) -> None:
     """Versions of a model that a service has, or one of them."""
-    with Client(url, model) as client:
+    with Client(url, model, key=key) as client:
         document = client.version(version) if version is not None else {"versions": client.versions()}
     if as_json or version is not None:
         show.print_json(document)
@@ -305,16 +312,17 @@ def activate(
     version: Annotated[int, typer.Argument(help="0 is no correction.")],
     domain: Domain = "default",
     url: Url = DEFAULT_URL,
+    key: Key = None,
 ) -> None:
     """Make a version champion of a domain."""
-    with Client(url, model) as client:
+    with Client(url, model, key=key) as client:
         show.print_json(client.activate(domain, version))
 
 
 @app.command()
-def rollback(model: Name, domain: Domain = "default", url: Url = DEFAULT_URL) -> None:
+def rollback(model: Name, domain: Domain = "default", url: Url = DEFAULT_URL, key: Key = None) -> None:
     """Make the previous champion champion again."""
-    with Client(url, model) as client:
+    with Client(url, model, key=key) as client:
         show.print_json(client.roll_back(domain))
 
 

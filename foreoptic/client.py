@@ -24,10 +24,13 @@ class Client:
     Args:
         url: where the service listens.
         model: name of the frozen model.
+        key: API key, where the service wants one.
     """
 
-    def __init__(self, url: str, model: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=TIMEOUT_S)
+    def __init__(self, url: str, model: str, *, key: str | None = None) -> None:
+        self._http = httpx.Client(
+            base_url=url, timeout=TIMEOUT_S, headers={"authorization": f"Bearer {key}"} if key else None
+        )
         self._model = f"/v1/models/{model}"
 
     def __enter__(self) -> Self:

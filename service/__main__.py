@@ -15,9 +15,13 @@ from service import log
 from service.app import create_app
 from service.connection import Connection, sweep
 from service.contract.lifeline import end_with_parent
-from service.settings import Settings
+from service.settings import LOOPBACK, Settings
 
 DRAIN_S = 30
+
+
+class OpenDoor(Exception):
+    """The service would answer anyone who can reach it."""
 
 
 def serve(settings: Settings, *, on_start: Callable[[str], None] = lambda _url: None) -> None:
@@ -25,10 +29,20 @@ def serve(settings: Settings, *, on_start: Callable[[str], None] = lambda _url: 
 
     Args:
         on_start: told the URL once the service listens.
+
+    Raises:
+        OpenDoor: other machines can reach it, and it has no keys.
     """
     log.configure(as_json=settings.log_json)
+    app = create_app(settings)
+    if not (settings.is_local or settings.insecure_bind or app.context.keyring.has_keys):
+        raise OpenDoor(
+            f"host {settings.host} is reachable from other machines and there are no keys: make one with "
+            f"`foreoptic keys add`, bind one of {', '.join(LOOPBACK)}, "
+            "or say --insecure-bind if the network is yours alone"
+        )
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -99,7 +113,10 @@ def main() -> None:
     parser.add_argument("--lifeline", action="store_true", help="end when standard input ends")
     if parser.parse_args().lifeline:
         end_with_parent()
-    serve(Settings(), on_start=_print_url)
+    try:
+        serve(Settings(), on_start=_print_url)
+    except OpenDoor as error:
+        raise SystemExit(str(error)) from error
 
 
 def _print_url(url: str) -> None:

@@ -6,18 +6,22 @@ from typing import NamedTuple
 
 from starlette.concurrency import run_in_threadpool
 
+from service.auth import Scope
 from service.context import Context
 from service.contract.errors import ContractError
 from service.contract.manifest import IDENTITY
 from service.database.domains import DEFAULT
 from service.engine.pipeline import Answer
 from service.engine.session import Array, SessionError
-from service.errors import Internal, Malformed, NotFound, Unavailable
+from service.errors import Internal, Malformed, NotFound, TooManyRequests, Unavailable
 from service.registry import Handle, Unknown
 from service.serving import DEFAULT_PRIORITY, Closed, Overloaded
 from service.wire import Call, RawHeaders
 
 RETRY_AFTER_S = 1
+PREDICTS = frozenset({Scope.PREDICT})
+BURST_S = 2.0
+"""So many seconds' worth of its quota may come at once."""
 
 
 def domain_of(call: Call, named: str | None) -> str:
@@ -25,11 +29,42 @@ def domain_of(call: Call, named: str | None) -> str:
 
     Raises:
         Malformed: body and header name two different ones.
+        Forbidden: the key is bound to others.
     """
     from_header = call.header(b"foreoptic-domain")
     if named is not None and from_header is not None and named != from_header:
         raise Malformed("the request names two domains, one in the Foreoptic-Domain header and one elsewhere; name one")
-    return named if named is not None else from_header if from_header is not None else DEFAULT
+    domain = named if named is not None else from_header if from_header is not None else DEFAULT
+    call.principal.require(PREDICTS, domain)
+    return domain
+
+
+def let_in(context: Context, call: Call, model: str) -> None:
+    """What can be refused before anything is read.
+
+    Raises:
+        Forbidden: the key is not for predictions.
+        NotFound: no such model.
+        Unavailable: more images wait than may; what is read now would be refused later.
+    """
+    call.principal.require(PREDICTS)
+    context.model(model)
+    if context.serving.is_full(model):
+        raise _overloaded()
+
+
+def count_against_quota(context: Context, call: Call, images: int) -> None:
+    """Count images against the key's quota.
+
+    Raises:
+        TooManyRequests: it is used up.
+    """
+    principal = call.principal
+    if principal.predict_per_s is not None:
+        burst = max(1.0, BURST_S * principal.predict_per_s)
+        wait_s = context.quotas.take(f"predict {principal.id}", images, per_s=principal.predict_per_s, burst=burst)
+        if wait_s:
+            raise TooManyRequests("this key's quota of images is used up", retry_after_s=wait_s)
 
 
 async def choose(context: Context, model: str, domain: str, version: str | None) -> Handle:
@@ -68,11 +103,15 @@ async def compute(
     except TimeoutError as error:
         raise Unavailable(f"not answered within {timeout_s} s, the request's own limit") from error
     except Overloaded as error:
-        raise Unavailable("more images wait than may; try again shortly", retry_after_s=RETRY_AFTER_S) from error
+        raise _overloaded() from error
     except Closed as error:
         raise Unavailable("the service is stopping; try again shortly", retry_after_s=RETRY_AFTER_S) from error
     except SessionError as error:
         raise Internal from error
+
+
+def _overloaded() -> Unavailable:
+    return Unavailable("more images wait than may; try again shortly", retry_after_s=RETRY_AFTER_S)
 
 
 class Provenance(NamedTuple):

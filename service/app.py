@@ -14,8 +14,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from service import __version__, catalog, log
+from service.admission import Admission
+from service.auth import Keyring
 from service.context import Context
 from service.contract.store import LocalStore
+from service.database import keys
 from service.database.engine import Database
 from service.database.migrate import migrate
 from service.edge import CLIENT_CLOSED, Edge, HotRoute
@@ -27,6 +30,8 @@ from service.jobs.settlement import Settlement
 from service.jobs.submission import Submission
 from service.jobs.supervisor import Supervisor
 from service.metrics import Metrics
+from service.needs import refuse_undeclared
+from service.quota import Quotas
 from service.registry import Registry
 from service.routes import adapt, domains, oip, ops, predict, repository, versions
 from service.serving import Serving
@@ -61,7 +66,8 @@ def create_app(settings: Settings) -> Edge:
     app.add_exception_handler(Disconnected, _render_nothing)
     app.add_exception_handler(OperationalError, _render_database)
     app.add_exception_handler(PoolTimeout, _render_database)
-    return Edge(app, HOT, context)
+    refuse_undeclared(app.routes)
+    return Edge(app, HOT, context, Admission(context.keyring, settings.known_hosts))
 
 
 def _build(settings: Settings) -> Context:
@@ -86,6 +92,8 @@ def _build(settings: Settings) -> Context:
         registry, metrics, batch_images=settings.micro_batch_images, queue_images=settings.queue_limit_images
     )
     job_queue = JobQueue(database)
+    keyring = Keyring(open_without_keys=settings.is_local or settings.insecure_bind)
+    _follow_keys(database, keyring)
     submission = Submission(
         database,
         job_queue,
@@ -107,6 +115,8 @@ def _build(settings: Settings) -> Context:
         supervisor=Supervisor(settings, metrics),
         intake=asyncio.Semaphore(1),
         streams=asyncio.Semaphore(settings.event_streams),
+        keyring=keyring,
+        quotas=Quotas(),
     )
 
 
@@ -134,11 +144,17 @@ async def _follow_database(context: Context) -> None:
     while True:
         await asyncio.sleep(context.settings.refresh_interval_s)
         try:
+            await run_in_threadpool(_follow_keys, context.database, context.keyring)
             await run_in_threadpool(context.registry.refresh)
             await run_in_threadpool(context.settlement.settle_all)
         # A locked or absent database must not end the loop; predictions go on with what is loaded.
         except Exception:
             logger.exception("the database could not be followed")
+
+
+def _follow_keys(database: Database, keyring: Keyring) -> None:
+    with database.read() as connection:
+        keyring.replace(keys.every(connection))
 
 
 def _document_hot_path(app: FastAPI) -> None:

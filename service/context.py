@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from service.auth import Keyring
 from service.contract.store import LocalStore
 from service.database import versions
 from service.database.engine import Database
@@ -15,6 +16,7 @@ from service.jobs.settlement import Settlement
 from service.jobs.submission import Submission
 from service.jobs.supervisor import Supervisor
 from service.metrics import Metrics
+from service.quota import Quotas
 from service.registry import Handle, Registry, Unknown
 from service.served import ServedModel
 from service.serving import Serving
@@ -37,6 +39,8 @@ class Context:
     supervisor: Supervisor
     intake: asyncio.Semaphore
     streams: asyncio.Semaphore
+    keyring: Keyring
+    quotas: Quotas
 
     @property
     def is_ready(self) -> bool:

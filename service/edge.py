@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from service import log
+from service.admission import Admission
 from service.context import Context
 from service.errors import Internal, MethodNotAllowed, Problem, TooLarge
 from service.wire import Call, Disconnected, Receive, Scope, Send
@@ -45,10 +46,11 @@ class HotRoute:
 class Edge:
     """ASGI application around the FastAPI application."""
 
-    def __init__(self, app: App, hot: Sequence[HotRoute], context: Context) -> None:
+    def __init__(self, app: App, hot: Sequence[HotRoute], context: Context, admission: Admission) -> None:
         self._app = app
         self._hot = hot
         self.context = context
+        self._admission = admission
         # The same few paths come again and again.
         self._find = lru_cache(maxsize=1024)(self._match)
 
@@ -63,6 +65,7 @@ class Edge:
         route, call.names = self._find(path) if len(path) <= LONGEST_HOT_PATH else NOT_HOT
         template = route.template if route is not None else OTHER
         try:
+            call.principal = self._admission.admit(call)
             if route is None:
                 template = await self._through_framework(call)
             elif scope["method"] != "POST":
@@ -95,6 +98,7 @@ class Edge:
     async def _through_framework(self, call: Call) -> str:
         """Let the FastAPI application answer; returns the route's template."""
         scope = call.scope
+        scope.setdefault("state", {})["principal"] = call.principal
         receive = call.receive if scope["path"].endswith("/adaptations") else _capped(call)
         await self._app(scope, receive, call.send)
         return str(getattr(scope.get("route"), "path", OTHER))

@@ -2,14 +2,17 @@
 
 Problem                     status
 ├── Malformed               400  the body or a parameter cannot be read
+├── Unauthorized            401  no key, or one that is not good; WWW-Authenticate
+├── Forbidden               403  the key is good, and not for this
 ├── NotFound                404  no such model, version, domain or job
 ├── MethodNotAllowed        405  the resource is there, the method is not
 ├── TooSlow                 408  the request did not arrive in time
 ├── Conflict                409  the state is not the one that the request was based on
 ├── TooLarge                413  body, pixels or items beyond a cap
 ├── UnsupportedType         415  a media type or encoding that we do not take
+├── Misdirected             421  the Host header names another service
 ├── Unprocessable           422  readable, but shape, type, values or count do not fit the model
-├── TooManyRequests         429  the job queue is full, or too many follow events; Retry-After
+├── TooManyRequests         429  a quota is used up, the job queue full, or too many follow events; Retry-After
 ├── HeadTooLarge            431  more headers, or longer ones, than are taken
 ├── Internal                500  a defect of ours; details are in the log under the request id
 ├── NotImplementedYet       501  part of the protocol that this release lacks
@@ -67,6 +70,22 @@ class Malformed(Problem):
     status, kind, title = 400, "malformed", "Malformed request"
 
 
+class Unauthorized(Problem):
+    """No key, or one that is not good."""
+
+    status, kind, title = 401, "unauthorized", "Unauthorized"
+
+    def headers(self) -> dict[str, str]:
+        """With the scheme that is asked for."""
+        return {**super().headers(), "www-authenticate": "Bearer"}
+
+
+class Forbidden(Problem):
+    """The key is good, and not for this."""
+
+    status, kind, title = 403, "forbidden", "Forbidden"
+
+
 class NotFound(Problem):
     """No such model, version, domain or job."""
 
@@ -106,6 +125,12 @@ class UnsupportedType(Problem):
     status, kind, title = 415, "unsupported-type", "Unsupported media type"
 
 
+class Misdirected(Problem):
+    """The Host header names another service: a page elsewhere may have had its name resolved to this machine."""
+
+    status, kind, title = 421, "misdirected", "Misdirected request"
+
+
 class Unprocessable(Problem):
     """Readable, but shape, type, values or count do not fit the model."""
 
@@ -113,7 +138,7 @@ class Unprocessable(Problem):
 
 
 class TooManyRequests(Problem):
-    """The job queue is full, or too many follow events."""
+    """A quota is used up, the job queue is full, or too many follow events."""
 
     status, kind, title = 429, "too-many-requests", "Too many requests"
 

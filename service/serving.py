@@ -48,6 +48,11 @@ class Serving:
         """Whether every batcher that was started still serves."""
         return all(batcher.is_alive for batcher in self._batchers.values())
 
+    def is_full(self, model: str) -> bool:
+        """Whether a request for a model would be refused now."""
+        batcher = self._batchers.get(model)
+        return batcher is not None and batcher.queued_weight >= self._queue_images
+
     async def answer(self, handle: Handle, rows: Array, *, priority: int = DEFAULT_PRIORITY) -> Answer:
         """The frozen model's outputs for `rows`, through the handle's version.
 

@@ -5,9 +5,9 @@ Each field is set by `FOREOPTIC_` and its name in capitals: `FOREOPTIC_PORT=9000
 
 import os
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.contract.bundle import MANIFEST
@@ -36,9 +36,12 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FOREOPTIC_", frozen=True, extra="ignore")
 
     home: Path = Field(Path(".foreoptic"), description="Where everything that is written while running lives.")
-    host: str = Field("127.0.0.1", description="Address to listen on; other than loopback needs insecure_bind.")
+    host: str = Field("127.0.0.1", description="Address to listen on; other than loopback needs keys.")
     port: int = Field(8000, ge=0, le=65535, description="0 takes a free one.")
-    insecure_bind: bool = Field(False, description="Listen beyond loopback although there are no keys yet.")
+    insecure_bind: bool = Field(False, description="Listen beyond loopback although there are no keys.")
+    hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Names in the Host header that are answered; by default loopback's there, elsewhere any."
+    )
     database_url: str | None = Field(None, description="SQLAlchemy URL; default is foreoptic.db in home.")
     log_json: bool = Field(False, description="One JSON object a line instead of readable lines.")
     # The others that ship are there for studies.
@@ -69,7 +72,7 @@ class Settings(BaseSettings):
     adaptation_seed: int | None = Field(None, ge=0, description="Fixes how batches are split; random where unset.")
     refresh_interval_s: float = Field(0.25, gt=0, description="How often aliases and finished jobs are looked up.")
 
-    @field_validator("shipped", mode="before")
+    @field_validator("shipped", "hosts", mode="before")
     @classmethod
     def _separated(cls, names: object) -> object:
         return [name.strip() for name in names.split(",") if name.strip()] if isinstance(names, str) else names
@@ -85,14 +88,15 @@ class Settings(BaseSettings):
             )
         return names
 
-    @model_validator(mode="after")
-    def _no_open_door(self) -> Self:
-        if self.host not in LOOPBACK and not self.insecure_bind:
-            raise ValueError(
-                f"host {self.host} is reachable from other machines and this release has no keys; "
-                f"bind one of {', '.join(LOOPBACK)}, or say --insecure-bind if the network is yours alone"
-            )
-        return self
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the service."""
+        return self.host in LOOPBACK
+
+    @property
+    def known_hosts(self) -> tuple[str, ...]:
+        """Names that a Host header may give; any if empty."""
+        return self.hosts or (LOOPBACK if self.is_local else ())
 
     @property
     def url(self) -> str:

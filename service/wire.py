@@ -5,6 +5,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
+from service.auth import NOBODY
 from service.errors import Malformed, Problem, TooLarge, UnsupportedType
 
 Scope = MutableMapping[str, Any]
@@ -28,11 +29,12 @@ class Call:
     Attributes:
         headers: by lower-case name; of one that repeats, the last.
         names: the named parts of its path.
+        principal: who asks; nobody until the door has let it in.
         request_id: the client's own where that may be repeated to it, else a new one.
         status: of the answer; 0 while there is none.
     """
 
-    __slots__ = ("_send", "headers", "names", "receive", "request_id", "scope", "status")
+    __slots__ = ("_send", "headers", "names", "principal", "receive", "request_id", "scope", "status")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
@@ -42,6 +44,7 @@ class Call:
         given = self.headers.get(b"x-request-id")
         self.request_id = given if given and REQUEST_ID.fullmatch(given) else _new_id()
         self.names: Mapping[str, str] = {}
+        self.principal = NOBODY
         self.status = 0
 
     def header(self, name: bytes) -> str | None:

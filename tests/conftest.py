@@ -2,10 +2,12 @@
 
 import io
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import httpx
 import numpy as np
@@ -18,14 +20,16 @@ from onnx import TensorProto, helper, numpy_helper
 from service import log
 from service.__main__ import listen
 from service.app import create_app
+from service.auth import Scope, make_key
 from service.catalog import install
+from service.connection import Connection
 from service.context import Context
 from service.contract.bundle import Bundle, describe
 from service.contract.digest import sha256_hex
 from service.contract.graph_rules import FROZEN_MODEL
 from service.contract.manifest import CorrectorManifest, ModelManifest
 from service.contract.store import LocalStore
-from service.database import versions
+from service.database import keys, versions
 from service.database.engine import Database
 from service.engine.tried import Trials
 from service.settings import Settings, shipped_models
@@ -138,9 +142,10 @@ def settings(tmp_path: Path, tried: Path) -> Settings:
 class Service:
     """A running service: an HTTP client and the parts behind it."""
 
-    def __init__(self, url: str, context: Context) -> None:
+    def __init__(self, url: str, context: Context, connections: set[Any]) -> None:
         self.url = url
         self.context = context
+        self.connections = connections
         self.http = httpx.Client(base_url=url, timeout=30)
 
     def publish(self, bundle: Bundle[CorrectorManifest], *, domain: str = "default") -> int:
@@ -152,6 +157,15 @@ class Service:
             row = versions.VersionRow(sha256, number, digest, domain, None, "promote", "homogenizer", 0.0)
             versions.add(connection, row)
         return number
+
+    def give_key(self, name: str, *scopes: Scope, **more: Any) -> dict[str, str]:
+        """Make a key as the command line does; returns the headers that show it, once the service knows it."""
+        key, row = make_key(name, scopes, created_at=0.0, **more)
+        with self.context.database.write() as connection:
+            keys.add(connection, row)
+        while not self.context.keyring.knows(row.id):
+            time.sleep(0.005)
+        return {"authorization": f"Bearer {key}"}
 
     def activate(self, number: int, *, domain: str = "default") -> None:
         """Make a version champion over HTTP."""
@@ -175,13 +189,13 @@ def running(settings: Settings, model: Bundle[ModelManifest]) -> Iterator[Servic
     install(model, database, LocalStore(settings.store_dir))
     database.close()
     listener = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="on"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="on", http=Connection))
     thread = Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started:
         thread.join(0.01)
         assert thread.is_alive(), "the service did not start"
-    service = Service(f"http://127.0.0.1:{listener.getsockname()[1]}", app.context)
+    service = Service(f"http://127.0.0.1:{listener.getsockname()[1]}", app.context, server.server_state.connections)
     try:
         yield service
     finally:

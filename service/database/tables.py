@@ -93,3 +93,19 @@ job_events = Table(
     Column("data", Text, nullable=False),
     PrimaryKeyConstraint("job_id", "number"),
 )
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("name", String(63), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("domains", Text, nullable=True),
+    Column("predict_per_s", Float, nullable=True),
+    Column("adapt_per_h", Float, nullable=True),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=True),
+    Column("revoked_at", Float, nullable=True),
+    UniqueConstraint("name", name="one_key_per_name"),
+)

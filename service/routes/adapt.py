@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
+from service.auth import Principal, Scope
 from service.batch_document import POSTED_BATCH
 from service.batches import Caps, read_batch
 from service.context import Context, Ctx
@@ -21,6 +22,7 @@ from service.errors import Conflict, Malformed, NotFound, StoreFull, TooManyRequ
 from service.jobs.methods import known_methods
 from service.jobs.settlement import Overtaken
 from service.jobs.submission import AdaptationOff, KeyReused, NoSpace, PostedBatch, QueueFull, TooManyDomains
+from service.needs import Asking, needs
 from service.resources import Adaptation
 from service.settings import Settings
 from service.wire import read_body
@@ -30,6 +32,8 @@ T = TypeVar("T")
 DEFAULT_METHOD = "homogenizer"
 RETRY_AFTER_S = 10
 
+READS = needs(Scope.ADAPT, Scope.OBSERVE, Scope.ADMIN)
+
 router = APIRouter(prefix="/v1", tags=["adaptations"])
 
 
@@ -38,10 +42,12 @@ router = APIRouter(prefix="/v1", tags=["adaptations"])
     status_code=202,
     response_model=Adaptation,
     openapi_extra=POSTED_BATCH,
+    dependencies=needs(Scope.ADAPT),
 )
 async def post_batch(
     context: Ctx,
     request: Request,
+    asking: Asking,
     response: Response,
     model: str,
     domain: str,
@@ -56,6 +62,7 @@ async def post_batch(
     if not NAME.fullmatch(method) or (known_methods() and method not in known_methods()):
         raise Unprocessable(f"there is no such method; known: {', '.join(known_methods())}")
     key = _key(idempotency_key)
+    _count_against_quota(context, asking)
     await _translated(context.submission.check_room)
     headers, limit = dict(request.headers.raw), context.settings.batch_body_bytes
     body = await read_body(headers, request.receive, limit_bytes=limit)
@@ -79,16 +86,18 @@ async def post_batch(
     return Adaptation.of(row)
 
 
-@router.get("/adaptations/{job_id}", response_model=Adaptation)
-def get_adaptation(context: Ctx, job_id: str) -> Adaptation:
+@router.get("/adaptations/{job_id}", response_model=Adaptation, dependencies=READS)
+def get_adaptation(context: Ctx, asking: Asking, job_id: str) -> Adaptation:
     """Where a job stands."""
-    return Adaptation.of(_find(context, job_id))
+    return Adaptation.of(_find(context, asking, job_id))
 
 
-@router.get("/adaptations/{job_id}/events", response_class=EventSourceResponse)
-def follow(context: Ctx, job_id: str, last_event_id: Annotated[str | None, Header()] = None) -> EventSourceResponse:
+@router.get("/adaptations/{job_id}/events", response_class=EventSourceResponse, dependencies=READS)
+def follow(
+    context: Ctx, asking: Asking, job_id: str, last_event_id: Annotated[str | None, Header()] = None
+) -> EventSourceResponse:
     """Server-sent events `state` and `progress` from the beginning, or from after Last-Event-ID, until the job ends."""
-    _find(context, job_id)
+    _find(context, asking, job_id)
     if last_event_id is not None and not (
         last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 10
     ):
@@ -100,10 +109,10 @@ def follow(context: Ctx, job_id: str, last_event_id: Annotated[str | None, Heade
     return EventSourceResponse(_events(context, job_id, int(last_event_id or 0)))
 
 
-@router.post("/adaptations/{job_id}/cancel", response_model=Adaptation)
-def cancel(context: Ctx, job_id: str) -> Adaptation:
+@router.post("/adaptations/{job_id}/cancel", response_model=Adaptation, dependencies=needs(Scope.ADAPT, Scope.ADMIN))
+def cancel(context: Ctx, asking: Asking, job_id: str) -> Adaptation:
     """Stop a job that has not ended; what it has fitted so far is dropped."""
-    row = _find(context, job_id)
+    row = _find(context, asking, job_id)
     stoppable = (State.QUEUED, State.RUNNING, State.AWAITING_APPROVAL)
     if row.state not in stoppable:
         raise Conflict(f"the job is {row.state}; only a job that is {', '.join(stoppable)} can be cancelled")
@@ -113,20 +122,20 @@ def cancel(context: Ctx, job_id: str) -> Adaptation:
         raise Conflict("the job moved on meanwhile; look again")
     if row.state == State.QUEUED:
         context.submission.discard(row)
-    return Adaptation.of(_find(context, job_id))
+    return Adaptation.of(_find(context, asking, job_id))
 
 
-@router.post("/adaptations/{job_id}/approve", response_model=Adaptation)
-def approve(context: Ctx, job_id: str) -> Adaptation:
+@router.post("/adaptations/{job_id}/approve", response_model=Adaptation, dependencies=needs(Scope.ADMIN))
+def approve(context: Ctx, asking: Asking, job_id: str) -> Adaptation:
     """Activate the version of a job that awaits approval."""
-    row = _find(context, job_id)
+    row = _find(context, asking, job_id)
     if row.state != State.AWAITING_APPROVAL:
         raise Conflict(f"the job is {row.state}; only a job that is {State.AWAITING_APPROVAL} can be approved")
     try:
         context.settlement.approve(row)
     except Overtaken as error:
         raise Conflict("the job moved on meanwhile; look again") from error
-    return Adaptation.of(_find(context, job_id))
+    return Adaptation.of(_find(context, asking, job_id))
 
 
 def _caps(settings: Settings) -> Caps:
@@ -155,10 +164,20 @@ async def _translated(call: Callable[[], T]) -> T:
         raise StoreFull("the batch cannot be stored: the disk is full; nothing was accepted") from error
 
 
-def _find(context: Context, job_id: str) -> JobRow:
+def _count_against_quota(context: Context, asking: Principal) -> None:
+    if asking.adapt_per_h is None:
+        return
+    burst = max(1.0, asking.adapt_per_h)
+    wait_s = context.quotas.take(f"adapt {asking.id}", 1, per_s=asking.adapt_per_h / 3600, burst=burst)
+    if wait_s:
+        raise TooManyRequests("this key's quota of batches is used up", retry_after_s=wait_s)
+
+
+def _find(context: Context, asking: Principal, job_id: str) -> JobRow:
     with context.database.read() as connection:
         row = jobs.find(connection, job_id) if len(job_id) == 32 else None
-    if row is None:
+    # Of what is none of a key's business it does not even learn that it is there.
+    if row is None or not asking.sees(row.domain):
         raise NotFound("no such adaptation")
     return row
 

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, Field
 
+from service.auth import Scope
 from service.context import Context, Ctx
 from service.contract.errors import ContractError
 from service.contract.manifest import NAME, NAME_RULE
@@ -12,10 +13,12 @@ from service.database import domains
 from service.database.domains import DomainRow, Mode
 from service.engine.session import SessionError
 from service.errors import Conflict, Malformed, NotFound, Unavailable
+from service.needs import Asking, needs
 from service.registry import Stale, Unknown
 from service.resources import LARGEST_VERSION, Domain
 
 router = APIRouter(prefix="/v1/models/{model}/domains", tags=["domains"])
+READS = needs(Scope.ADAPT, Scope.OBSERVE, Scope.ADMIN)
 
 IfMatch = Annotated[str | None, Header()]
 
@@ -33,21 +36,21 @@ class Activation(BaseModel):
     version: int = Field(ge=0, le=LARGEST_VERSION)
 
 
-@router.get("")
-def list_domains(context: Ctx, model: str) -> dict[str, list[Domain]]:
+@router.get("", dependencies=READS)
+def list_domains(context: Ctx, asking: Asking, model: str) -> dict[str, list[Domain]]:
     """Every domain of a model."""
     context.model(model)
     with context.database.read() as connection:
-        return {"domains": [Domain.of(row) for row in domains.every(connection, model)]}
+        return {"domains": [Domain.of(row) for row in domains.every(connection, model) if asking.sees(row.name)]}
 
 
-@router.get("/{domain}", response_model=Domain)
+@router.get("/{domain}", response_model=Domain, dependencies=READS)
 def get_domain(context: Ctx, response: Response, model: str, domain: str) -> Domain:
     """One domain; its ETag is the generation that If-Match takes."""
     return _tagged(response, _find(context, model, domain))
 
 
-@router.put("/{domain}", response_model=Domain)
+@router.put("/{domain}", response_model=Domain, dependencies=needs(Scope.ADMIN))
 def put_domain(
     context: Ctx, response: Response, model: str, domain: str, settings: DomainSettings, if_match: IfMatch = None
 ) -> Domain:
@@ -72,7 +75,7 @@ def put_domain(
     return _tagged(response, _find(context, model, domain))
 
 
-@router.delete("/{domain}", status_code=204)
+@router.delete("/{domain}", status_code=204, dependencies=needs(Scope.ADMIN))
 def delete_domain(context: Ctx, model: str, domain: str, if_match: IfMatch = None) -> None:
     """Forget a domain; its published versions stay. `default` stays, too."""
     if domain == domains.DEFAULT:
@@ -85,7 +88,7 @@ def delete_domain(context: Ctx, model: str, domain: str, if_match: IfMatch = Non
     context.registry.refresh()
 
 
-@router.post("/{domain}/activate", response_model=Domain)
+@router.post("/{domain}/activate", response_model=Domain, dependencies=needs(Scope.ADMIN))
 def activate(
     context: Ctx, response: Response, model: str, domain: str, activation: Activation, if_match: IfMatch = None
 ) -> Domain:
@@ -94,7 +97,7 @@ def activate(
     return _tagged(response, _move(context, row, activation.version, if_match))
 
 
-@router.post("/{domain}/rollback", response_model=Domain)
+@router.post("/{domain}/rollback", response_model=Domain, dependencies=needs(Scope.ADMIN))
 def roll_back(context: Ctx, response: Response, model: str, domain: str, if_match: IfMatch = None) -> Domain:
     """Make the previous champion champion again."""
     row = _find(context, model, domain)

@@ -12,13 +12,23 @@ from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
 from service import __version__
-from service.answering import choose, compute, domain_of, provenance, provenance_headers
+from service.answering import (
+    choose,
+    compute,
+    count_against_quota,
+    domain_of,
+    let_in,
+    provenance,
+    provenance_headers,
+)
+from service.auth import Scope
 from service.context import Context, Ctx
 from service.contract.manifest import IDENTITY
 from service.database.domains import DEFAULT
 from service.datatypes import DATATYPES
 from service.engine.session import Array
 from service.errors import Malformed, Unavailable
+from service.needs import needs
 from service.oip.answer import Output, Stated, classification, write_answer
 from service.oip.compression import WORTH_BYTES, accepted, deflate, inflate
 from service.oip.head import Asked, Wanted
@@ -60,12 +70,13 @@ OPENAPI = {
 }
 
 router = APIRouter(prefix="/v2", tags=["oip"])
+READS = needs(Scope.PREDICT, Scope.OBSERVE, Scope.ADMIN)
 
 
 async def infer(context: Context, call: Call) -> None:
     """Answer one request."""
     name = call.names["model"]
-    context.model(name)
+    let_in(context, call, name)
     request = await _read(context, call)
     asked = request.asked
     handle = await choose(context, name, domain_of(call, asked.domain), call.names.get("version"))
@@ -75,6 +86,7 @@ async def infer(context: Context, call: Call) -> None:
     )
     rows = read() if is_quick(request) else await run_in_threadpool(read)
     wanted = _wanted(asked, model)
+    count_against_quota(context, call, len(rows))
     timeout_s = asked.timeout_us / 1e6 if asked.timeout_us else None
     answer = await compute(context, handle, rows, priority=asked.priority, timeout_s=timeout_s)
     facts = provenance(handle, answer)
@@ -149,7 +161,7 @@ async def _respond(call: Call, body: bytes, json_bytes: int | None, encoded: Raw
     await call.respond(200, own + encoded, body)
 
 
-@router.get("")
+@router.get("", dependencies=READS)
 def server_metadata() -> dict[str, Any]:
     """Name, version and extensions."""
     return {"name": "foreoptic", "version": __version__, "extensions": list(EXTENSIONS)}
@@ -169,8 +181,8 @@ def ready(context: Ctx) -> dict[str, Any]:
     return {"live": True, "ready": True}
 
 
-@router.get("/models/{model}")
-@router.get("/models/{model}/versions/{version}")
+@router.get("/models/{model}", dependencies=READS)
+@router.get("/models/{model}/versions/{version}", dependencies=READS)
 async def model_metadata(context: Ctx, model: str, version: str | None = None) -> dict[str, Any]:
     """Inputs, outputs and versions of a frozen model."""
     served = context.model(model)
@@ -192,8 +204,8 @@ async def model_metadata(context: Ctx, model: str, version: str | None = None) -
     }
 
 
-@router.get("/models/{model}/ready")
-@router.get("/models/{model}/versions/{version}/ready")
+@router.get("/models/{model}/ready", dependencies=READS)
+@router.get("/models/{model}/versions/{version}/ready", dependencies=READS)
 async def model_ready(context: Ctx, model: str, version: str | None = None) -> dict[str, Any]:
     """Whether a model, or one of its versions, can be served."""
     await choose(context, model, DEFAULT, version)

@@ -5,11 +5,13 @@ from typing import Any
 from fastapi import APIRouter, Response
 from sqlalchemy.exc import SQLAlchemyError
 
+from service.auth import Scope
 from service.context import Context, Ctx
 from service.database import jobs
 from service.database.jobs import State
 from service.errors import Unavailable
 from service.metrics import CONTENT_TYPE
+from service.needs import needs
 
 router = APIRouter(tags=["operations"])
 
@@ -34,7 +36,7 @@ def readyz(context: Ctx) -> dict[str, Any]:
     }
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=Response, dependencies=needs(Scope.OBSERVE, Scope.ADMIN))
 def metrics(context: Ctx) -> Response:
     """What Prometheus scrapes."""
     _count_jobs(context)

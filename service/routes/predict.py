@@ -8,7 +8,15 @@ import numpy as np
 import orjson
 from starlette.concurrency import run_in_threadpool
 
-from service.answering import choose, compute, domain_of, provenance, provenance_headers
+from service.answering import (
+    choose,
+    compute,
+    count_against_quota,
+    domain_of,
+    let_in,
+    provenance,
+    provenance_headers,
+)
 from service.context import Context
 from service.contract.errors import InputError
 from service.contract.pictures import decode_picture, is_quick_to_decode
@@ -48,12 +56,14 @@ OPENAPI = {
 async def predict(context: Context, call: Call) -> None:
     """Answer one request."""
     model = call.names["model"]
+    let_in(context, call, model)
     query = _query(call.scope["query_string"])
     handle = await choose(context, model, domain_of(call, query.get("domain")), query.get("version"))
     top_k = _top_k(query.get("top_k"), handle.model.manifest.output.classes)
     body = await read_body(call.headers, call.receive, limit_bytes=context.settings.predict_body_bytes)
     decode = partial(_decode, body, handle, context.settings.max_pixels)
     rows = decode() if is_quick_to_decode(body) else await run_in_threadpool(decode)
+    count_against_quota(context, call, len(rows))
     answer = await compute(context, handle, rows)
     try:
         output, values = scores(handle, answer, rows=len(rows))

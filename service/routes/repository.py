@@ -6,17 +6,21 @@ from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
 from service.answering import choose
+from service.auth import Scope
 from service.context import Context, Ctx
 from service.contract.manifest import IDENTITY
 from service.database.domains import DEFAULT
 from service.datatypes import DATATYPES
 from service.errors import NotImplementedYet
+from service.needs import needs
 from service.tally import Counts
 
 router = APIRouter(prefix="/v2", tags=["oip"])
+READS = needs(Scope.PREDICT, Scope.OBSERVE, Scope.ADMIN)
+NOT_OFFERED: dict[str, Any] = {"methods": ["GET", "POST"], "include_in_schema": False, "dependencies": READS}
 
 
-@router.post("/repository/index")
+@router.post("/repository/index", dependencies=READS)
 async def repository_index(context: Ctx) -> list[dict[str, Any]]:
     """Every version of every frozen model; `ready` in the body leaves nothing out, for all are."""
     return [
@@ -26,22 +30,22 @@ async def repository_index(context: Ctx) -> list[dict[str, Any]]:
     ]
 
 
-@router.post("/repository/models/{model}/load")
-@router.post("/repository/models/{model}/unload")
+@router.post("/repository/models/{model}/load", dependencies=READS)
+@router.post("/repository/models/{model}/unload", dependencies=READS)
 def control(context: Ctx, model: str) -> None:
     """Not offered: what is served was registered, and stays."""
     context.model(model)
     raise NotImplementedYet("models are registered with `foreoptic register`, and are not loaded or unloaded over HTTP")
 
 
-@router.get("/models/stats")
+@router.get("/models/stats", dependencies=READS)
 async def all_statistics(context: Ctx) -> dict[str, Any]:
     """What every version of every frozen model has answered."""
     return {"model_stats": [each for name in context.registry.names() for each in _statistics(context, name)]}
 
 
-@router.get("/models/{model}/stats")
-@router.get("/models/{model}/versions/{version}/stats")
+@router.get("/models/{model}/stats", dependencies=READS)
+@router.get("/models/{model}/versions/{version}/stats", dependencies=READS)
 async def statistics(context: Ctx, model: str, version: str | None = None) -> dict[str, Any]:
     """What a frozen model, or one of its versions, has answered."""
     context.model(model)
@@ -53,8 +57,8 @@ async def statistics(context: Ctx, model: str, version: str | None = None) -> di
     return {"model_stats": found or [_document(model, number, Counts())]}
 
 
-@router.get("/models/{model}/config")
-@router.get("/models/{model}/versions/{version}/config")
+@router.get("/models/{model}/config", dependencies=READS)
+@router.get("/models/{model}/versions/{version}/config", dependencies=READS)
 async def configuration(context: Ctx, model: str, version: str | None = None) -> dict[str, Any]:
     """A frozen model as Triton's model configuration; sizes leave out the rows, of which there may be any number."""
     served = context.model(model)
@@ -77,16 +81,18 @@ async def configuration(context: Ctx, model: str, version: str | None = None) ->
     }
 
 
-@router.api_route("/systemsharedmemory/{rest:path}", methods=["GET", "POST"], include_in_schema=False)
-@router.api_route("/cudasharedmemory/{rest:path}", methods=["GET", "POST"], include_in_schema=False)
+@router.api_route(
+    "/systemsharedmemory/{rest:path}", methods=["GET", "POST"], include_in_schema=False, dependencies=READS
+)
+@router.api_route("/cudasharedmemory/{rest:path}", **NOT_OFFERED)
 def shared_memory() -> None:
     """Not offered."""
     raise NotImplementedYet("shared memory is not offered; send the tensors in the request")
 
 
-@router.api_route("/logging", methods=["GET", "POST"], include_in_schema=False)
-@router.api_route("/trace/setting", methods=["GET", "POST"], include_in_schema=False)
-@router.api_route("/models/{model}/trace/setting", methods=["GET", "POST"], include_in_schema=False)
+@router.api_route("/logging", **NOT_OFFERED)
+@router.api_route("/trace/setting", **NOT_OFFERED)
+@router.api_route("/models/{model}/trace/setting", **NOT_OFFERED)
 def not_offered() -> None:
     """Not offered."""
     raise NotImplementedYet("logging and tracing are set where the service is started")

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Response
 from pydantic import BaseModel
 
+from service.auth import Principal, Scope
 from service.context import Context, Ctx
 from service.contract.errors import ContractError
 from service.contract.manifest import IDENTITY, CorrectorManifest
@@ -13,9 +14,12 @@ from service.database.versions import VersionRow
 from service.engine.rehearsal import CORRECTOR_FILE
 from service.engine.session import runtime_version
 from service.errors import NotFound, Unavailable
+from service.needs import Asking, needs
 from service.resources import LARGEST_VERSION, Version, model_resource
 
 router = APIRouter(prefix="/v1", tags=["models"])
+
+READS = needs(Scope.OBSERVE, Scope.ADMIN)
 
 Number = Annotated[int, Path(ge=0, le=LARGEST_VERSION)]
 
@@ -26,20 +30,20 @@ class Correction(BaseModel):
     enabled: bool
 
 
-@router.get("/models")
-def list_models(context: Ctx) -> dict[str, Any]:
+@router.get("/models", dependencies=READS)
+def list_models(context: Ctx, asking: Asking) -> dict[str, Any]:
     """Every model that is served."""
-    return {"models": [_resource(context, name) for name in context.registry.names()]}
+    return {"models": [_resource(context, asking, name) for name in context.registry.names()]}
 
 
-@router.get("/models/{model}")
-def get_model(context: Ctx, model: str) -> dict[str, Any]:
+@router.get("/models/{model}", dependencies=READS)
+def get_model(context: Ctx, asking: Asking, model: str) -> dict[str, Any]:
     """One model: its input, labels, domains and the SHA-256 of the frozen bytes."""
     context.model(model)
-    return _resource(context, model)
+    return _resource(context, asking, model)
 
 
-@router.get("/models/{model}/attestation")
+@router.get("/models/{model}/attestation", dependencies=READS)
 def attest(context: Ctx, model: str) -> dict[str, Any]:
     """What an auditor asks: which bytes answer, and how they are run."""
     served = context.model(model)
@@ -57,7 +61,7 @@ def attest(context: Ctx, model: str) -> dict[str, Any]:
     }
 
 
-@router.put("/models/{model}/correction")
+@router.put("/models/{model}/correction", dependencies=needs(Scope.ADMIN, every_domain=True))
 def set_correction(context: Ctx, model: str, correction: Correction) -> Correction:
     """Kill switch: while it is off, every domain of the model is served uncorrected."""
     context.model(model)
@@ -67,31 +71,35 @@ def set_correction(context: Ctx, model: str, correction: Correction) -> Correcti
     return correction
 
 
-@router.get("/models/{model}/versions")
-def list_versions(context: Ctx, model: str) -> dict[str, list[Version]]:
+@router.get("/models/{model}/versions", dependencies=READS)
+def list_versions(context: Ctx, asking: Asking, model: str) -> dict[str, list[Version]]:
     """Every published version, newest first; the last is 0, the identity."""
     served = context.model(model)
     with context.database.read() as connection:
-        rows = versions.of_model(connection, served.row.frozen_sha256)
+        rows = [row for row in versions.of_model(connection, served.row.frozen_sha256) if asking.sees(row.domain)]
     return {"versions": [*map(Version.of, rows), Version.identity()]}
 
 
-@router.get("/models/{model}/versions/{version}")
-def get_version(context: Ctx, model: str, version: Number) -> dict[str, Any]:
+@router.get("/models/{model}/versions/{version}", dependencies=READS)
+def get_version(context: Ctx, asking: Asking, model: str, version: Number) -> dict[str, Any]:
     """One version with its manifest: method, stages, provenance."""
     if version == IDENTITY:
         context.model(model)
         return {**Version.identity().model_dump(), "manifest": None}
-    row = _find(context, model, version)
+    row = _find(context, asking, model, version)
     return {**Version.of(row).model_dump(), "manifest": _bundle(context, row).manifest.model_dump(mode="json")}
 
 
-@router.get("/models/{model}/versions/{version}/corrector.onnx", response_class=Response)
+@router.get(
+    "/models/{model}/versions/{version}/corrector.onnx",
+    response_class=Response,
+    dependencies=needs(Scope.PREDICT, Scope.OBSERVE, Scope.ADMIN),
+)
 def download(
-    context: Ctx, model: str, version: Number, if_none_match: Annotated[str | None, Header()] = None
+    context: Ctx, asking: Asking, model: str, version: Number, if_none_match: Annotated[str | None, Header()] = None
 ) -> Response:
     """The corrector itself, for a device that runs the frozen model on its own."""
-    row = _find(context, model, version)
+    row = _find(context, asking, model, version)
     bundle = _bundle(context, row)
     etag = f'"{bundle.manifest.files[CORRECTOR_FILE].sha256}"'
     if if_none_match is not None and (etag in if_none_match or if_none_match.strip() == "*"):
@@ -99,18 +107,18 @@ def download(
     return Response(bundle.files[CORRECTOR_FILE], media_type="application/octet-stream", headers={"etag": etag})
 
 
-def _resource(context: Context, name: str) -> dict[str, Any]:
+def _resource(context: Context, asking: Principal, name: str) -> dict[str, Any]:
     served = context.model(name)
     with context.database.read() as connection:
-        names = [row.name for row in domains.every(connection, name)]
+        names = [row.name for row in domains.every(connection, name) if asking.sees(row.name)]
     return model_resource(served.manifest, correction_enabled=served.row.correction_enabled, domains=names)
 
 
-def _find(context: Context, model: str, version: int) -> VersionRow:
+def _find(context: Context, asking: Principal, model: str, version: int) -> VersionRow:
     served = context.model(model)
     with context.database.read() as connection:
         row = versions.find(connection, served.row.frozen_sha256, version)
-    if row is None:
+    if row is None or not asking.sees(row.domain):
         raise NotFound(f"no published version {version}; see /v1/models/{model}/versions")
     return row
 
