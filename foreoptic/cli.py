@@ -86,12 +86,23 @@ def serve(
     insecure_bind: Annotated[
         bool, typer.Option("--insecure-bind", help="Listen beyond loopback although there are no keys.")
     ] = False,
+    require_gpu: Annotated[
+        bool, typer.Option("--require-gpu", help="Compute on CUDA, and be ready only if that comes true.")
+    ] = False,
 ) -> None:
     """Serve every registered model."""
     from service.__main__ import OpenDoor
     from service.__main__ import serve as run
 
-    chosen = settings(host=host, port=port, home=home, worker=worker and None, insecure_bind=insecure_bind or None)
+    chosen = settings(
+        host=host,
+        port=port,
+        home=home,
+        worker=worker and None,
+        insecure_bind=insecure_bind or None,
+        require_gpu=require_gpu or None,
+        provider="cuda" if require_gpu else None,
+    )
     try:
         run(chosen, on_start=lambda url: show.err.print(f"serving on {url}, models in {url}/v1/models", soft_wrap=True))
     except OpenDoor as error:

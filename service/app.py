@@ -87,6 +87,7 @@ def _build(settings: Settings) -> Context:
         threads=settings.threads,
         micro_batch=settings.micro_batch_images,
         pinned=settings.pinned_versions,
+        provider=settings.provider,
     )
     serving = Serving(
         registry, metrics, batch_images=settings.micro_batch_images, queue_images=settings.queue_limit_images

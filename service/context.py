@@ -10,6 +10,7 @@ from service.auth import Keyring
 from service.contract.store import LocalStore
 from service.database import versions
 from service.database.engine import Database
+from service.engine.provider import Provider
 from service.errors import NotFound
 from service.jobs.queue import JobQueue
 from service.jobs.settlement import Settlement
@@ -45,7 +46,13 @@ class Context:
     @property
     def is_ready(self) -> bool:
         """Whether predictions can be answered: a model is loaded and every batcher serves."""
-        return bool(self.registry.names()) and self.serving.is_alive
+        return bool(self.registry.names()) and self.serving.is_alive and not self.lacks_gpu
+
+    @property
+    def lacks_gpu(self) -> bool:
+        """Whether a model computes on the processor although it must not: onnxruntime falls back without a word."""
+        models = map(self.registry.model, self.registry.names())
+        return self.settings.require_gpu and any(model.device == Provider.CPU for model in models)
 
     def model(self, name: str) -> ServedModel:
         """A loaded model, or the problem that there is none."""

@@ -22,6 +22,7 @@ from service.database.domains import DomainRow
 from service.database.engine import Database
 from service.database.models import ModelRow
 from service.engine.pipeline import Version
+from service.engine.provider import Provider
 from service.engine.rehearsal import rehearse
 from service.engine.session import SessionError
 from service.metrics import Metrics
@@ -77,12 +78,14 @@ class Registry:
         threads: int,
         micro_batch: int,
         pinned: int,
+        provider: Provider = Provider.CPU,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._store = store
         self._metrics = metrics
         self._threads = threads
+        self._provider = provider
         self._micro_batch = micro_batch
         self._pinned_limit = pinned
         # Dictionaries are replaced, never changed: readers on the event loop need no lock.
@@ -158,7 +161,7 @@ class Registry:
             if row is None:
                 raise Unknown(f"no version {number}; see /v1/models/{model.row.name}/versions")
             bundle = self._store.read(row.digest, CorrectorManifest)
-            version = rehearse(bundle, number, model.manifest, threads=self._threads)
+            version = rehearse(bundle, number, model.manifest, threads=self._threads, provider=self._provider)
             self._pinned[key] = version
             while len(self._pinned) > self._pinned_limit:
                 self._pinned.popitem(last=False)
@@ -228,7 +231,9 @@ class Registry:
             return replace(before, row=row)
         if self._clock() < self._retry_at.get(row.digest, 0.0):
             return before
-        served = load_model(row, self._store, threads=self._threads, micro_batch=self._micro_batch)
+        served = load_model(
+            row, self._store, threads=self._threads, micro_batch=self._micro_batch, provider=self._provider
+        )
         if served is None:
             # Reading and hashing gigabytes again at every look at the database would help nobody.
             self._retry_at[row.digest] = self._clock() + RETRY_S

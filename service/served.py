@@ -14,6 +14,7 @@ from service.contract.manifest import ModelManifest
 from service.contract.store import ArtifactStore
 from service.database.models import ModelRow
 from service.engine.pipeline import Pipeline, mixes_exactly
+from service.engine.provider import Provider
 from service.engine.rehearsal import load_frozen
 from service.engine.session import OutputTensor, SessionError
 
@@ -25,6 +26,7 @@ class ServedModel:
     """A frozen model, loaded.
 
     Attributes:
+        device: what it really computes on.
         mixes: whether callers share runs.
         run_s: how long one run with as many images as a run may have took.
     """
@@ -34,6 +36,7 @@ class ServedModel:
     pipeline: Pipeline
     outputs: tuple[OutputTensor, ...]
     options: dict[str, str]
+    device: Provider
     mixes: bool
     run_s: float
 
@@ -43,7 +46,9 @@ class ServedModel:
         return {output.name: place for place, output in enumerate(self.outputs)}
 
 
-def load_model(row: ModelRow, store: ArtifactStore, *, threads: int, micro_batch: int) -> ServedModel | None:
+def load_model(
+    row: ModelRow, store: ArtifactStore, *, threads: int, micro_batch: int, provider: Provider = Provider.CPU
+) -> ServedModel | None:
     """Read, load and warm a model; None, and a line in the log, where that cannot be done.
 
     Args:
@@ -51,7 +56,7 @@ def load_model(row: ModelRow, store: ArtifactStore, *, threads: int, micro_batch
     """
     try:
         bundle = store.read(row.digest, ModelManifest)
-        frozen = load_frozen(bundle, threads=threads)
+        frozen = load_frozen(bundle, threads=threads, provider=provider)
         noise = bundle.manifest.input.noise(micro_batch)
         mixes = mixes_exactly(frozen.graph, noise)
         started = time.perf_counter()
@@ -64,6 +69,12 @@ def load_model(row: ModelRow, store: ArtifactStore, *, threads: int, micro_batch
     except Exception:
         logger.exception("model cannot be loaded", model=row.name)
         return None
-    logger.info("model loaded", model=row.name, frozen_sha256=row.frozen_sha256[:12], callers_share_runs=mixes)
-    pipeline = Pipeline(frozen.graph, mixes=mixes)
-    return ServedModel(row, bundle.manifest, pipeline, frozen.outputs, frozen.options, mixes, run_s)
+    logger.info(
+        "model loaded",
+        model=row.name,
+        frozen_sha256=row.frozen_sha256[:12],
+        device=frozen.device,
+        callers_share_runs=mixes,
+    )
+    pipeline = Pipeline(frozen.graph, mixes=mixes, chain=frozen.chain)
+    return ServedModel(row, bundle.manifest, pipeline, frozen.outputs, frozen.options, frozen.device, mixes, run_s)

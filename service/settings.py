@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.contract.bundle import MANIFEST
+from service.engine.provider import Provider
 
 MIB = 1 << 20
 # What this process may use, which may be fewer than the machine has.
@@ -50,6 +51,10 @@ class Settings(BaseSettings):
     )
 
     threads: int = Field(PROCESSORS, ge=1, description="Threads of one onnxruntime session.")
+    provider: Provider = Field(
+        Provider.CPU, description="What computes, cpu or cuda; cuda needs onnxruntime-gpu and falls back to cpu."
+    )
+    require_gpu: bool = Field(False, description="Not ready while a model computes on the cpu all the same.")
     micro_batch_images: int = Field(32, ge=1, description="Most images in one run of the frozen model.")
     queue_limit_images: int = Field(512, ge=1, description="Images that may wait; more are refused with 503.")
     domain_limit: int = Field(1000, ge=1, description="Most domains of one model; batches create them.")

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from benchmarks.serving.limit import merged, p50_ms, rate
 from benchmarks.serving.load import drive, payloads
-from benchmarks.serving.pair import home_settings, install_pair, make_pair
+from benchmarks.serving.pair import give_key, home_settings, install_pair, make_pair
 
 CLIENTS = (1, 16, 64)
 RAW_SECONDS = 2.0
@@ -45,7 +45,7 @@ def served(home: Path) -> Iterator[str]:
             run.send_signal(signal.SIGTERM)
 
 
-def one_round(url: str, folder: Path, joint: bytes, seconds: int) -> list[dict[str, object]]:
+def one_round(url: str, key: str, folder: Path, joint: bytes, seconds: int) -> list[dict[str, object]]:
     raw = {
         "one": rate(joint, batch=1, threads=1, seconds=RAW_SECONDS),
         "best": max(
@@ -55,7 +55,7 @@ def one_round(url: str, folder: Path, joint: bytes, seconds: int) -> list[dict[s
     }
     rows: list[dict[str, object]] = []
     for clients in CLIENTS:
-        for payload in payloads():
+        for payload in payloads(key):
             drive(url, payload, folder, clients=clients, seconds=1)
             load = drive(url, payload, folder, clients=clients, seconds=seconds)
             rows.append(
@@ -83,11 +83,13 @@ def main() -> int:
     pair = make_pair()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        install_pair(pair, home_settings(folder / "home"))
+        settings = home_settings(folder / "home")
+        install_pair(pair, settings)
+        key = give_key(settings)
         joint = merged(pair)
         with served(folder / "home") as url:
             rounds = [
-                one_round(url, folder, joint, wanted.seconds)
+                one_round(url, key, folder, joint, wanted.seconds)
                 for _ in track(range(wanted.rounds), console=Console(stderr=True), transient=True)
             ]
     rows = [_median(cells) for cells in zip(*rounds, strict=True)]

@@ -46,8 +46,9 @@ class Load:
     failed: int
 
 
-def payloads() -> list[Payload]:
-    """One image as raw tensor, as JSON and as PNG."""
+def payloads(key: str) -> list[Payload]:
+    """One image as raw tensor, as JSON and as PNG, with an API key."""
+    shown = {"Authorization": f"Bearer {key}"}
     pixels = np.random.default_rng(0).integers(0, 256, SHAPE[1:], dtype=np.uint8)
     x = (pixels / 255).astype(np.float32).reshape(1, *SHAPE)
     entry = {"name": "image", "datatype": "FP32", "shape": list(x.shape)}
@@ -62,9 +63,9 @@ def payloads() -> list[Payload]:
     infer, predict = f"/v2/models/{NAME}/infer", f"/v1/models/{NAME}/predict"
     as_json = orjson.dumps({"inputs": [{**entry, "data": x.ravel().tolist()}]})
     return [
-        Payload("v2 binary", infer, head + x.tobytes(), {"Inference-Header-Content-Length": str(len(head))}),
-        Payload("v2 JSON", infer, as_json, {"Content-Type": "application/json"}),
-        Payload("PNG", predict, picture.getvalue(), {"Content-Type": "image/png"}),
+        Payload("v2 binary", infer, head + x.tobytes(), {"Inference-Header-Content-Length": str(len(head)), **shown}),
+        Payload("v2 JSON", infer, as_json, {"Content-Type": "application/json", **shown}),
+        Payload("PNG", predict, picture.getvalue(), {"Content-Type": "image/png", **shown}),
     ]
 
 

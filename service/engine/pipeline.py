@@ -7,7 +7,7 @@ says `corrected=False`.
 
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -21,6 +21,16 @@ class Graph(Protocol):
 
     def run(self, x: Array) -> list[Array]:
         """All outputs for a batch."""
+
+
+class DeviceChain(Protocol):
+    """Corrector and frozen model on one device; see `chain.py`."""
+
+    def takes(self, graph: object) -> bool:
+        """Whether a corrector can be chained."""
+
+    def run(self, corrector: Any, x: Array) -> tuple[Array, list[Array]]:  # of the kind that `takes` said yes to
+        """The corrected rows, and every output of the frozen model for them."""
 
 
 class Version(NamedTuple):
@@ -50,11 +60,13 @@ class Pipeline:
     Args:
         frozen: the frozen model.
         mixes: whether rows of different callers may share a run; see `mixes_exactly`.
+        chain: how a batch of one version goes through both on a device, if it is worth it there.
     """
 
-    def __init__(self, frozen: Graph, *, mixes: bool) -> None:
+    def __init__(self, frozen: Graph, *, mixes: bool, chain: "DeviceChain | None" = None) -> None:
         self._frozen = frozen
         self._mixes = mixes
+        self._chain = chain
 
     def run(self, requests: Sequence[Request]) -> list[Answer]:
         """Answer all requests, in order.
@@ -62,11 +74,33 @@ class Pipeline:
         Raises:
             SessionError: the frozen model itself fails.
         """
+        chained = self._run_chained(requests)
+        if chained is not None:
+            return chained
         prepared, corrected = _correct(requests)
         if self._mixes:
             outputs = [_split(output, prepared) for output in self._frozen.run(_joined(prepared))]
             return list(map(Answer, zip(*outputs, strict=True), corrected))
         return [Answer(tuple(self._frozen.run(rows)), done) for rows, done in zip(prepared, corrected, strict=True)]
+
+    def _run_chained(self, requests: Sequence[Request]) -> list[Answer] | None:
+        """The same without leaving the device; None where that cannot be done, or the corrector failed."""
+        graph = requests[0].version.graph
+        if self._chain is None or not self._mixes or graph is None or not self._chain.takes(graph):
+            return None
+        if any(request.version.graph is not graph for request in requests):
+            return None
+        parts = [request.rows for request in requests]
+        together = _joined(parts)
+        try:
+            result, outputs = self._chain.run(graph, together)
+        except SessionError:
+            # Whose fault it was is found out on the way that keeps them apart.
+            return None
+        if (result.dtype, result.shape) != (together.dtype, together.shape) or not np.isfinite(result).all():
+            return None
+        pieces = zip(*(_split(output, parts) for output in outputs), strict=True)
+        return [Answer(piece, True) for piece in pieces]
 
 
 def mixes_exactly(

@@ -9,8 +9,10 @@ from service.contract.bundle import Bundle
 from service.contract.digest import sha256_hex
 from service.contract.errors import FrozenMismatch, GoldenMismatch, MissingFile
 from service.contract.manifest import CorrectorManifest, ModelManifest
+from service.engine.chain import Chain
 from service.engine.fixed_rows import FixedRows
 from service.engine.pipeline import Graph, Version
+from service.engine.provider import Provider
 from service.engine.session import Array, OnnxSession, OutputTensor, SessionError
 
 MODEL_FILE = "model.onnx"
@@ -25,9 +27,11 @@ class Frozen:
     graph: Graph
     outputs: tuple[OutputTensor, ...]
     options: dict[str, str]
+    device: Provider
+    chain: Chain | None
 
 
-def load_frozen(bundle: Bundle[ModelManifest], *, threads: int) -> Frozen:
+def load_frozen(bundle: Bundle[ModelManifest], *, threads: int, provider: Provider = Provider.CPU) -> Frozen:
     """The frozen model, from the very bytes whose SHA-256 is its identity.
 
     Raises:
@@ -39,14 +43,24 @@ def load_frozen(bundle: Bundle[ModelManifest], *, threads: int) -> Frozen:
     content = bundle.files[MODEL_FILE]
     if sha256_hex(content) != bundle.manifest.frozen_sha256:
         raise FrozenMismatch(f"{MODEL_FILE} is not the frozen model {bundle.manifest.frozen_sha256[:12]}")
-    session = OnnxSession(content, threads=threads)
+    session = OnnxSession(content, threads=threads, provider=provider)
     if bundle.manifest.output.name not in [output.name for output in session.outputs]:
         raise SessionError(f"the frozen model has no output '{bundle.manifest.output.name}'")
     fixed = bundle.manifest.input.batch
-    return Frozen(session if fixed is None else FixedRows(session, fixed), session.outputs, session.options)
+    # On the processor binding costs more than it saves, and a file that fixes its rows is fed in pieces.
+    chain = Chain(session) if fixed is None and session.device != Provider.CPU else None
+    graph = session if fixed is None else FixedRows(session, fixed)
+    return Frozen(graph, session.outputs, session.options, session.device, chain)
 
 
-def rehearse(bundle: Bundle[CorrectorManifest], number: int, model: ModelManifest, *, threads: int) -> Version:
+def rehearse(
+    bundle: Bundle[CorrectorManifest],
+    number: int,
+    model: ModelManifest,
+    *,
+    threads: int,
+    provider: Provider = Provider.CPU,
+) -> Version:
     """A corrector, loaded and shown to repeat its golden answers.
 
     Raises:
@@ -65,7 +79,7 @@ def rehearse(bundle: Bundle[CorrectorManifest], number: int, model: ModelManifes
     missing = {CORRECTOR_FILE, GOLDEN_FILE} - set(bundle.files)
     if missing:
         raise MissingFile(f"a corrector's bundle needs {', '.join(sorted(missing))}")
-    session = OnnxSession(bundle.files[CORRECTOR_FILE], threads=threads)
+    session = OnnxSession(bundle.files[CORRECTOR_FILE], threads=threads, provider=provider)
     inputs, expected = read_golden(bundle.files[GOLDEN_FILE])
     wanted = f"{model.input.dtype} {(len(inputs), *model.input.item_shape)}"
     if len(inputs) == 0 or _described(inputs) != wanted:

@@ -10,6 +10,8 @@ from typing import Any
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from service.engine.provider import Provider
+
 Array = NDArray[Any]
 
 
@@ -43,16 +45,25 @@ class OutputTensor:
     shape: tuple[int, ...]
 
 
-class OnnxSession:
-    """An onnxruntime session over `content`, on the CPU, with `threads` threads."""
+EXECUTION = {Provider.CPU: "CPUExecutionProvider", Provider.CUDA: "CUDAExecutionProvider"}
+"""onnxruntime's names."""
 
-    def __init__(self, content: bytes, *, threads: int) -> None:
-        self.options = session_options(threads)
+
+class OnnxSession:
+    """An onnxruntime session over `content`, with `threads` threads.
+
+    Attributes:
+        device: what it really computes on: `cuda` asked for and not to be had is `cpu`.
+    """
+
+    def __init__(self, content: bytes, *, threads: int, provider: Provider = Provider.CPU) -> None:
+        self.options = session_options(threads, provider)
         try:
-            self._session = ort.InferenceSession(content, _options(self.options), providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(content, _options(self.options), providers=_execution(provider))
         # onnxruntime's exception types have no common base of their own.
         except Exception as error:
             raise SessionError("onnxruntime refuses the graph") from error
+        self.device = provider if EXECUTION[provider] in self._session.get_providers() else Provider.CPU
         inputs = self._session.get_inputs()
         if len(inputs) != 1:
             raise SessionError(f"the graph has {len(inputs)} inputs, one is needed")
@@ -70,10 +81,30 @@ class OnnxSession:
         except Exception as error:  # as above
             raise SessionError("the graph fails on this batch") from error
 
+    def run_bound(self, x: Array | ort.OrtValue) -> list[ort.OrtValue]:
+        """All outputs, left in the device's memory, for a batch on the host or already there.
 
-def session_options(threads: int) -> dict[str, str]:
+        Raises:
+            SessionError: the graph fails on this batch.
+        """
+        try:
+            binding = self._session.io_binding()
+            if isinstance(x, ort.OrtValue):
+                binding.bind_ortvalue_input(self._input, x)
+            else:
+                binding.bind_cpu_input(self._input, x)
+            for output in self.outputs:
+                binding.bind_output(output.name, str(self.device))
+            self._session.run_with_iobinding(binding)
+            return list(binding.get_outputs())
+        except Exception as error:  # as above
+            raise SessionError("the graph fails on this batch") from error
+
+
+def session_options(threads: int, provider: Provider = Provider.CPU) -> dict[str, str]:
     """The options that decide how a graph is computed, as the attestation shows them."""
     return {
+        "provider": str(provider),
         "intra_op_num_threads": str(threads),
         "inter_op_num_threads": "1",
         "graph_optimization_level": "ORT_ENABLE_ALL",
@@ -96,6 +127,12 @@ def _options(chosen: dict[str, str]) -> ort.SessionOptions:
     # Errors reach the caller as exceptions; onnxruntime's own log would print them a second time.
     options.log_severity_level = 4
     return options
+
+
+def _execution(provider: Provider) -> list[str]:
+    """The provider where this build of onnxruntime has it, and behind it the processor for what it cannot do."""
+    wanted = dict.fromkeys((EXECUTION[provider], EXECUTION[Provider.CPU]))
+    return [name for name in wanted if name in ort.get_available_providers()]
 
 
 def _output(node: Any) -> OutputTensor:  # onnxruntime's NodeArg has no types

@@ -28,7 +28,8 @@ async def healthz(context: Ctx) -> dict[str, Any]:
 def readyz(context: Ctx) -> dict[str, Any]:
     """Whether predictions can be answered. A missing worker delays adaptations only, and is reported, not fatal."""
     if not context.is_ready:
-        raise Unavailable("no model is loaded", retry_after_s=1)
+        lacks_gpu = context.lacks_gpu
+        raise Unavailable("a model computes on the cpu" if lacks_gpu else "no model is loaded", retry_after_s=1)
     return {
         "status": "ready",
         "models": context.registry.names(),

@@ -47,6 +47,24 @@ def test_version_0_gives_the_same_bits_whoever_shares_its_batch(service, bare, m
         assert np.array_equal(expected, answer), f"request {index}"
 
 
+def test_batches_of_up_to_64_images_and_mixed_domains_answer_as_each_would_alone(service, make_corrector) -> None:
+    """Tolerance 1e-5: corrected rows may be summed in another order in a batch of another size."""
+    gains = {f"line-{place}": 0.3 + 0.1 * place for place in range(4)}
+    for name, gain in gains.items():
+        service.http.put(f"/v1/models/{TINY}/domains/{name}", json={}).raise_for_status()
+        service.activate(service.publish(make_corrector(gain), domain=name), domain=name)
+    sizes = [*range(1, 65, 7), 64] * 4
+    asked = [(random_rows(size, seed), list(gains)[seed % 4]) for seed, size in enumerate(sizes)]
+    alone = [[outputs(service.infer(row[None], domain=domain))[0] for row in x] for x, domain in asked]
+
+    # So many that all of them together stay below what may wait.
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(lambda one: outputs(service.infer(one[0], domain=one[1])), asked))
+
+    for expected, answer in zip(alone, together, strict=True):
+        np.testing.assert_allclose(answer, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_the_champion_answers_a_request_that_names_no_version(service, bare, make_corrector) -> None:
     x = random_rows(3)
     number = service.publish(make_corrector(0.25))
