@@ -99,7 +99,6 @@ class Serving:
             on_loop=lambda images: images * self._slow_s[name] <= QUICK_S,
         )
         self._slow_s[name] = self._registry.model(name).run_s / self._batch_images
-        batcher.start()
         self._executors[name], self._batchers[name] = executor, batcher
         self._metrics.queued_images.labels(name).set_function(lambda: batcher.queued_weight)
         return batcher

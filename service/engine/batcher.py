@@ -61,19 +61,16 @@ class Batcher(Generic[Item, Result]):
         # A heap by priority, then by arrival, which no two share.
         self._queue: list[tuple[int, int, _Waiting[Item, Result]]] = []
         self._arrivals = count()
-        self._arrived = asyncio.Event()
         self._closing = False
-        self._task: asyncio.Task[None] | None = None
+        # While it is, what arrives waits for the end of the present run or for the turn that is about to come.
+        self._is_busy = False
+        self._idle: asyncio.Future[None] | None = None
         self.queued_weight = 0
-
-    def start(self) -> None:
-        """Begin to serve; call it on the loop that submits."""
-        self._task = asyncio.create_task(self._serve(), name="batcher")
 
     @property
     def is_alive(self) -> bool:
-        """Whether items are being served; False after `close` and after a defect in this class."""
-        return self._task is not None and not self._task.done()
+        """Whether items are taken; False after `close`."""
+        return not self._closing
 
     async def submit(self, item: Item, weight: int, priority: int = 0) -> Result:
         """Wait for this item's result. Cancelling the caller drops the item and does not disturb its neighbours.
@@ -85,14 +82,18 @@ class Batcher(Generic[Item, Result]):
             Overloaded: at once, if the queue is full.
             Closed: at once, if the batcher is closing.
         """
-        if self._closing or not self.is_alive:
+        if self._closing:
             raise Closed
         if self.queued_weight and self.queued_weight + weight > self._queue_limit:
             raise Overloaded
-        waiting: _Waiting[Item, Result] = _Waiting(item, weight, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        waiting: _Waiting[Item, Result] = _Waiting(item, weight, loop.create_future())
         heappush(self._queue, (priority, next(self._arrivals), waiting))
         self.queued_weight += weight
-        self._arrived.set()
+        if not self._is_busy:
+            # Not at once: others may arrive in this same turn of the loop.
+            self._is_busy = True
+            loop.call_soon(self._turn, loop)
         try:
             return await waiting.future
         finally:
@@ -104,22 +105,42 @@ class Batcher(Generic[Item, Result]):
     async def close(self) -> None:
         """Take nothing new, answer what was accepted, then stop."""
         self._closing = True
-        self._arrived.set()
-        if self._task is not None:
-            await self._task
+        if self._is_busy:
+            self._idle = asyncio.get_running_loop().create_future()
+            await self._idle
 
-    async def _serve(self) -> None:
-        while True:
-            await self._arrived.wait()
-            # One turn of the loop: answers that were given go out, and what came with this one joins it.
-            await asyncio.sleep(0)
-            batch = self._take()
-            if batch:
-                await self._answer(batch)
-            elif self._closing:
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run what waits, or rest until something arrives."""
+        batch = self._take()
+        if not batch:
+            self._is_busy = False
+            if self._idle is not None:
+                self._idle.set_result(None)
+            return
+        items = [waiting.item for waiting in batch]
+        try:
+            if not self._on_loop(sum(waiting.weight for waiting in batch)):
+                running = loop.run_in_executor(self._executor, self._run, items)
+                running.add_done_callback(lambda done: self._ran(loop, batch, done))
                 return
-            else:
-                self._arrived.clear()
+            _answer(batch, self._run(items))
+        # The loop must survive whatever a batch does; its callers get the error.
+        except Exception as error:  # noqa: BLE001
+            _fail(batch, error)
+        # The answers go out first, and what has arrived meanwhile goes with the next run.
+        loop.call_soon(self._turn, loop)
+
+    def _ran(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        batch: Sequence[_Waiting[Item, Result]],
+        done: asyncio.Future[Sequence[Result]],
+    ) -> None:
+        try:
+            _answer(batch, done.result())
+        except Exception as error:  # noqa: BLE001  # as above
+            _fail(batch, error)
+        loop.call_soon(self._turn, loop)
 
     def _take(self) -> list[_Waiting[Item, Result]]:
         batch: list[_Waiting[Item, Result]] = []
@@ -133,18 +154,14 @@ class Batcher(Generic[Item, Result]):
                 weight += waiting.weight
         return batch
 
-    async def _answer(self, batch: list[_Waiting[Item, Result]]) -> None:
-        items = [waiting.item for waiting in batch]
-        try:
-            if self._on_loop(sum(waiting.weight for waiting in batch)):
-                results = self._run(items)
-            else:
-                results = await asyncio.get_running_loop().run_in_executor(self._executor, self._run, items)
-            for waiting, result in zip(batch, results, strict=True):
-                if not waiting.future.done():
-                    waiting.future.set_result(result)
-        # The loop must survive whatever a batch does; its callers get the error.
-        except Exception as error:  # noqa: BLE001
-            for waiting in batch:
-                if not waiting.future.done():
-                    waiting.future.set_exception(error)
+
+def _answer(batch: Sequence[_Waiting[Item, Result]], results: Sequence[Result]) -> None:
+    for waiting, result in zip(batch, results, strict=True):
+        if not waiting.future.done():
+            waiting.future.set_result(result)
+
+
+def _fail(batch: Sequence[_Waiting[Item, Result]], error: Exception) -> None:
+    for waiting in batch:
+        if not waiting.future.done():
+            waiting.future.set_exception(error)

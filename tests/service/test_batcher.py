@@ -40,7 +40,6 @@ def play(gate: Gate, scene: Callable[[Batcher[int, int]], Awaitable[None]], **li
             batcher = Batcher(
                 gate, executor=executor, batch_limit=limits.get("batch", 8), queue_limit=limits.get("queue", 64)
             )
-            batcher.start()
             try:
                 await asyncio.wait_for(scene(batcher), 20)
             finally:
@@ -195,7 +194,6 @@ def test_what_is_quick_runs_on_the_loop_and_the_rest_beside_it(gate) -> None:
     async def main() -> None:
         with ThreadPoolExecutor(1) as executor:
             batcher = Batcher(run, executor=executor, batch_limit=4, queue_limit=64, on_loop=lambda weight: weight <= 2)
-            batcher.start()
             assert [await batcher.submit(1, 2), await batcher.submit(2, 3)] == [1, 2]
             await batcher.close()
 
