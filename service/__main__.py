@@ -99,12 +99,12 @@ async def _serve(server: uvicorn.Server, listener: socket.socket, on_start: Call
 def _spare_the_collector() -> None:
     """Keep the cyclic collector off what will stay anyway.
 
-    A full collection walks through every object of every library, a tenth of a second in which nobody is answered;
-    requests leave no cycles to speak of.
+    A full collection walks through every object of every library, a tenth of a second in which nobody is answered.
+    Requests leave no cycles to speak of, looking into the database a few.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(10_000, 20, 20)
 
 
 def main() -> None:

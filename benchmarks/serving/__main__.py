@@ -1,122 +1,79 @@
-"""Rounds of: the raw limit, then the service under each load; medians of ratios within a round.
+"""How near does the service come to onnxruntime itself, and to others that do the same?
 
-    python -m benchmarks.serving --rounds 3 --seconds 5
+    python -m benchmarks.serving --rounds 3 --seconds 10
 
-Needs wrk. Exit status 1: a request failed.
+Each round measures the raw limit and then every question; reported are medians over rounds. The service has its
+protections on: a key is shown and checked, its quota counted, the Host header compared, connections watched. Needs wrk.
+Exit status 1: a request failed.
 """
 
 import argparse
 import json
-import os
-import signal
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from statistics import median
 
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
-from benchmarks.serving.limit import merged, p50_ms, rate
-from benchmarks.serving.load import drive, payloads
+from benchmarks.serving.beside import beside
+from benchmarks.serving.limit import measure_limit, merged
+from benchmarks.serving.load import payloads
 from benchmarks.serving.pair import give_key, home_settings, install_pair, make_pair
-
-CLIENTS = (1, 16, 64)
-RAW_SECONDS = 2.0
-
-
-@contextmanager
-def served(home: Path) -> Iterator[str]:
-    """The service in a process of its own; yields its URL."""
-    environment = {**os.environ, "FOREOPTIC_HOME": str(home), "FOREOPTIC_PORT": "0", "FOREOPTIC_WORKER": "false"}
-    environment["FOREOPTIC_SHIPPED"] = ""
-    command = [sys.executable, "-m", "service"]
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as run:
-        assert run.stdout is not None
-        try:
-            yield run.stdout.readline().strip()
-        finally:
-            run.send_signal(signal.SIGTERM)
-
-
-def one_round(url: str, key: str, folder: Path, joint: bytes, seconds: int) -> list[dict[str, object]]:
-    raw = {
-        "one": rate(joint, batch=1, threads=1, seconds=RAW_SECONDS),
-        "best": max(
-            rate(joint, batch=32, threads=2, seconds=RAW_SECONDS), rate(joint, batch=8, threads=2, seconds=1.0)
-        ),
-        "p50_ms": p50_ms(joint, seconds=RAW_SECONDS),
-    }
-    rows: list[dict[str, object]] = []
-    for clients in CLIENTS:
-        for payload in payloads(key):
-            drive(url, payload, folder, clients=clients, seconds=1)
-            load = drive(url, payload, folder, clients=clients, seconds=seconds)
-            rows.append(
-                {
-                    "clients": clients,
-                    "payload": payload.name,
-                    "rate": load.rate,
-                    "of best": load.rate / raw["best"],
-                    "of one": load.rate / raw["one"],
-                    "p50_ms": load.p50_ms,
-                    "p99_ms": load.p99_ms,
-                    "p50 of raw": load.p50_ms / raw["p50_ms"],
-                    "failed": load.failed,
-                }
-            )
-    return rows
+from benchmarks.serving.process import peer, service
+from benchmarks.serving.questions import CONSTANT, DOMAINS, QUESTIONS, Bench, Question, Seen
+from benchmarks.serving.report import Round, draw, show, summarise, write_markdown
+from benchmarks.serving.soak import soak
+from service.database.domains import DEFAULT
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=10, help="of one load; connecting shows in the p99 of short ones")
+    parser.add_argument("--soak", type=int, default=0, metavar="N", help="ask N requests instead and watch the memory")
+    parser.add_argument("--beside", action="store_true", help="instead, while adaptations run on the same processors")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--markdown", type=Path, help="write the table there")
+    parser.add_argument("--plot", type=Path, help="draw it there")
     wanted = parser.parse_args()
-    pair = make_pair()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         settings = home_settings(folder / "home")
-        install_pair(pair, settings)
-        key = give_key(settings)
-        joint = merged(pair)
-        with served(folder / "home") as url:
-            rounds = [
-                one_round(url, key, folder, joint, wanted.seconds)
-                for _ in track(range(wanted.rounds), console=Console(stderr=True), transient=True)
-            ]
-    rows = [_median(cells) for cells in zip(*rounds, strict=True)]
-    if wanted.json:
-        print(json.dumps(rows))
-    else:
-        _show(rows)
+        install_pair(make_pair(), settings, (DEFAULT, *(f"domain-{number + 1}" for number in range(DOMAINS))))
+        servers = {
+            "foreoptic": stack.enter_context(service(settings.home, with_worker=wanted.beside)),
+            "plain FastAPI": stack.enter_context(peer("plain_fastapi")),
+            CONSTANT: stack.enter_context(peer("floor")),
+        }
+        asked = {payload.name: payload for payload in payloads(give_key(settings))}
+        bench = Bench(servers, asked, folder, wanted.seconds)
+        if wanted.soak:
+            return soak(bench, wanted.soak)
+        if wanted.beside:
+            return beside(bench)
+        rounds = one_after_the_other(bench, wanted.rounds)
+    rows = summarise(rounds)
+    print(json.dumps(rows)) if wanted.json else show(rows)
+    if wanted.markdown:
+        write_markdown(rows, wanted.markdown)
+    if wanted.plot:
+        draw(rows, wanted.plot)
     return int(any(row["failed"] for row in rows))
 
 
-def _median(cells: tuple[dict[str, object], ...]) -> dict[str, object]:
-    numbers = {name for name, value in cells[0].items() if isinstance(value, float)}
-    row = {
-        name: median(float(str(cell[name])) for cell in cells) if name in numbers else value
-        for name, value in cells[0].items()
-    }
-    return {**row, "failed": sum(int(str(cell["failed"])) for cell in cells)}
-
-
-def _show(rows: list[dict[str, object]]) -> None:
-    table = Table(
-        "clients", "payload", "req/s", "of best raw", "of raw, one thread", "p50 ms", "p99 ms", "p50 of raw", "failed"
-    )
-    for row in rows:
-        cells = [f"{value:,.2f}" if isinstance(value, float) else str(value) for value in row.values()]
-        table.add_row(*cells)
-    Console(width=120).print(table)
+def one_after_the_other(bench: Bench, count: int) -> list[Round]:
+    """All questions, round by round, so that what disturbs the machine for a while disturbs them all."""
+    joint, rounds = merged(make_pair()), list[Round]()
+    steps = track(range(count * len(QUESTIONS)), console=Console(stderr=True), transient=True)
+    for step in steps:
+        if step % len(QUESTIONS) == 0:
+            seen: dict[Question, Seen] = {}
+            rounds.append((measure_limit(joint), seen))
+        question = QUESTIONS[step % len(QUESTIONS)]
+        seen[question] = question.ask(bench, seen)
+    return rounds
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What onnxruntime alone answers on this machine: images a second through the merged graph, without a server."""
 
 import time
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -8,6 +9,28 @@ import onnxruntime as ort
 from onnx.compose import add_prefix, merge_models
 
 from benchmarks.serving.pair import SHAPE, Pair
+
+RAW_S = 1.5
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What there is to reach.
+
+    Attributes:
+        best: images a second at the best batch and number of threads.
+        one: images a second one by one on one thread. p50_ms: median time of one of these.
+    """
+
+    best: float
+    one: float
+    p50_ms: float
+
+
+def measure_limit(joint: bytes) -> Limit:
+    """Of a merged graph, now."""
+    best = max(rate(joint, batch=batch, threads=2, seconds=RAW_S) for batch in (8, 32))
+    return Limit(best, rate(joint, batch=1, threads=1, seconds=RAW_S), p50_ms(joint, seconds=RAW_S))
 
 
 def merged(pair: Pair) -> bytes:

@@ -69,8 +69,23 @@ def payloads(key: str) -> list[Payload]:
     ]
 
 
-def drive(url: str, payload: Payload, folder: Path, *, clients: int, seconds: int) -> Load:
-    """Send a payload from so many clients at once for a time.
+DOMAINS_SCRIPT = """
+local requests, turn = {{}}, 0
+init = function()
+  for number = 1, {domains} do
+    wrk.headers["Foreoptic-Domain"] = "domain-" .. number
+    requests[number] = wrk.format()
+  end
+end
+request = function()
+  turn = turn % {domains} + 1
+  return requests[turn]
+end
+"""
+
+
+def drive(url: str, payload: Payload, folder: Path, *, clients: int, seconds: int, domains: int = 0) -> Load:
+    """Send a payload from so many clients at once for a time, to `domain-1` to `domain-N` in turn where N is not 0.
 
     Raises:
         RuntimeError: wrk said nothing that can be read.
@@ -78,7 +93,8 @@ def drive(url: str, payload: Payload, folder: Path, *, clients: int, seconds: in
     body, script = folder / "body", folder / "script.lua"
     body.write_bytes(payload.body)
     headers = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in payload.headers.items())
-    script.write_text(SCRIPT.replace("{body}", str(body)).replace("{headers}", headers))
+    by_domain = DOMAINS_SCRIPT.format(domains=domains) if domains else ""
+    script.write_text(SCRIPT.replace("{body}", str(body)).replace("{headers}", headers) + by_domain)
     command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "-s", str(script), url + payload.path]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 30)
     found = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) (\d+)", done.stdout)

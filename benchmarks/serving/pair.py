@@ -59,8 +59,8 @@ def install_pair(pair: Pair, settings: Settings, domain_names: tuple[str, ...] =
 
 
 def give_key(settings: Settings) -> str:
-    """A key for predictions, so that what is measured has its protections on."""
-    key, row = make_key("benchmark", [Scope.PREDICT], predict_per_s=1e9, created_at=0.0)
+    """A key, so that what is measured has its protections on."""
+    key, row = make_key("benchmark", [Scope.PREDICT, Scope.ADAPT], predict_per_s=1e9, created_at=0.0)
     database = Database(settings.url)
     with database.write() as connection:
         keys.add(connection, row)
