@@ -31,7 +31,7 @@ from service.database.domains import DEFAULT
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=10, help="of one load; connecting shows in the p99 of short ones")
+    parser.add_argument("--seconds", type=int, default=10, help="of one load; in short ones p99 is of connecting")
     parser.add_argument("--soak", type=int, default=0, metavar="N", help="ask N requests instead and watch the memory")
     parser.add_argument("--beside", action="store_true", help="instead, while adaptations run on the same processors")
     parser.add_argument("--json", action="store_true")

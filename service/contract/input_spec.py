@@ -9,6 +9,7 @@ Three forms of the same images, and the ways between them:
   and `to_tensor` lead there and back, without loss for what a tensor can hold.
 """
 
+from functools import lru_cache
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -146,9 +147,7 @@ class InputSpec(Stored):
         return tensor if self.layout == "NCHW" else tensor.transpose(0, 3, 1, 2)
 
     def _normalisation(self) -> tuple[Float, Float]:
-        mean = np.broadcast_to(np.asarray(self.mean, np.float32), (self.channels,)).reshape(-1, 1, 1)
-        std = np.broadcast_to(np.asarray(self.std, np.float32), (self.channels,)).reshape(-1, 1, 1)
-        return mean, std
+        return _of_channels(self.mean, self.channels), _of_channels(self.std, self.channels)
 
     def _check_shape(self, shape: tuple[int, ...], item: tuple[int, int, int]) -> None:
         if len(shape) == 4 and shape[0] and shape[1:] == item:
@@ -158,3 +157,9 @@ class InputSpec(Stored):
             got = ", ".join(str(side) for side in shape)
             raise WrongShape(f"input '{self.name}' takes (n, {expected}), got ({got})")
         raise WrongCount(f"input '{self.name}' got no items; send at least one of shape ({expected})")
+
+
+@lru_cache(maxsize=256)
+def _of_channels(values: tuple[float, ...], channels: int) -> Float:
+    """One value a channel, (C, 1, 1), not to be written to."""
+    return np.broadcast_to(np.asarray(values, np.float32), (channels,)).reshape(-1, 1, 1)
