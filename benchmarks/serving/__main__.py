@@ -17,6 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
+from benchmarks.serving.at_224 import at_224
 from benchmarks.serving.beside import beside
 from benchmarks.serving.limit import measure_limit, merged
 from benchmarks.serving.load import payloads
@@ -37,7 +38,10 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--markdown", type=Path, help="write the table there")
     parser.add_argument("--plot", type=Path, help="draw it there")
+    parser.add_argument("--large", action="store_true", help="instead, two frozen models of 224 x 224 pixels")
     wanted = parser.parse_args()
+    if wanted.large:
+        return at_224(wanted.rounds, wanted.seconds)
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         settings = home_settings(folder / "home")

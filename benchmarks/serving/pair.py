@@ -27,7 +27,7 @@ NAME = "lenet"
 SHAPE = (1, 28, 28)
 WIDTH = 16
 OPSET = 17
-SOURCE_IMAGES = 256
+SOURCE_IMAGES = 128
 FROZEN_OUTPUT = "logits"
 
 
@@ -37,6 +37,7 @@ class Pair:
 
     frozen: bytes
     corrector: bytes
+    shape: tuple[int, int, int] = SHAPE
 
 
 def make_pair() -> Pair:
@@ -49,7 +50,7 @@ def install_pair(pair: Pair, settings: Settings, domain_names: tuple[str, ...] =
     settings.home.mkdir(parents=True, exist_ok=True)
     database, store = Database(settings.url), LocalStore(settings.store_dir)
     migrate(database)
-    images = np.random.default_rng(0).random((SOURCE_IMAGES, *SHAPE), dtype=np.float32)
+    images = np.random.default_rng(0).random((SOURCE_IMAGES, *pair.shape), dtype=np.float32)
     spec = read_input_spec(pair.frozen, Normalisation())
     model = register(pair.frozen, name=NAME, spec=spec, source=Dataset(images, None), labels=None, card=None)
     install(model, database, store)
@@ -87,7 +88,7 @@ def _publish(
 
 
 def _bundle(pair: Pair, model: ModelManifest, seed: int) -> Bundle[CorrectorManifest]:
-    x = np.random.default_rng(1).random((2, *SHAPE), dtype=np.float32)
+    x = np.random.default_rng(1).random((2, *pair.shape), dtype=np.float32)
     buffer = io.BytesIO()
     np.savez(buffer, x=x, y=OnnxSession(pair.corrector, threads=1).run(x)[0])
     files = {"corrector.onnx": pair.corrector, "golden.npz": buffer.getvalue(), "verdict.json": b"{}"}

@@ -102,7 +102,8 @@ async def _read(context: Context, call: Call) -> Request:
     limit = context.settings.predict_body_bytes
     body = await read_body(call.headers, call.receive, limit_bytes=limit, coded=True)
     coding, json_bytes = call.header(b"content-encoding"), _json_bytes(call)
-    if coding is None and len(body) <= SMALL_BYTES:
+    # Raw tensors are only pointed at.
+    if coding is None and (len(body) if json_bytes is None else json_bytes) <= SMALL_BYTES:
         return read_request(body, json_bytes)
     return await run_in_threadpool(
         lambda: read_request(inflate(body, coding, limit_bytes=limit), json_bytes),
