@@ -13,14 +13,16 @@ from typing import Any, Protocol
 from service import log
 from service.admission import Admission
 from service.context import Context
-from service.errors import Internal, MethodNotAllowed, Problem, TooLarge
-from service.wire import Call, Disconnected, Receive, Scope, Send
+from service.errors import Internal, MethodNotAllowed, Problem
+from service.wire import Call, Disconnected, Receive, Scope, Send, read_body
 
 logger = log.get(__name__)
 
 OTHER = "other"
 CLIENT_CLOSED = 499
 SMALL_BODY_BYTES = 1 << 20
+BATCHES = re.compile(r"/v1/models/[^/]+/domains/[^/]+/adaptations")
+"""This route reads its own body, up to a cap of its own."""
 LONGEST_HOT_PATH = 256
 """Names are short; a longer path is on no hot route, and is not remembered."""
 
@@ -97,9 +99,12 @@ class Edge:
 
     async def _through_framework(self, call: Call) -> str:
         """Let the FastAPI application answer; returns the route's template."""
-        scope = call.scope
+        scope, receive = call.scope, call.receive
         scope.setdefault("state", {})["principal"] = call.principal
-        receive = call.receive if scope["path"].endswith("/adaptations") else _capped(call)
+        if not (scope["method"] == "POST" and BATCHES.fullmatch(scope["path"])) and _has_body(call):
+            # Of the other routes every body is a small document, and the framework knows no cap itself.
+            body = await read_body(call.headers, receive, limit_bytes=SMALL_BODY_BYTES)
+            receive = _replayed(body, receive)
         await self._app(scope, receive, call.send)
         return str(getattr(scope.get("route"), "path", OTHER))
 
@@ -108,27 +113,20 @@ _Found = tuple[HotRoute | None, Mapping[str, str]]
 NOT_HOT: _Found = (None, {})
 
 
-def _capped(call: Call) -> Receive:
-    """`receive` for the framework's routes, whose bodies are small JSON documents and which know no cap themselves.
+def _has_body(call: Call) -> bool:
+    return b"transfer-encoding" in call.headers or call.headers.get(b"content-length", b"0") != b"0"
 
-    Raises:
-        TooLarge: the body is announced larger than it may be.
-    """
-    too_large = TooLarge(f"the body is larger than the {SMALL_BODY_BYTES} bytes accepted here")
-    announced = call.headers.get(b"content-length", b"")
-    if announced.isdigit() and int(announced[:20]) > SMALL_BODY_BYTES:
-        raise too_large
-    size = 0
 
-    async def count() -> MutableMapping[str, Any]:
-        nonlocal size
-        message = await call.receive()
-        size += len(message.get("body", b""))
-        if size > SMALL_BODY_BYTES:
-            raise too_large
-        return message
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """`receive` for an application that has not read its body yet."""
+    left = [body]
 
-    return count
+    async def replay() -> MutableMapping[str, Any]:
+        if left:
+            return {"type": "http.request", "body": left.pop(), "more_body": False}
+        return await receive()
+
+    return replay
 
 
 QUIET = ("/healthz", "/readyz", "/metrics", "/live", "/ready", "/adaptations/{job_id}")

@@ -28,7 +28,7 @@ class PlainCounter(Collector):
         """The one family."""
         name, documentation, labels = self._describes
         family = CounterMetricFamily(name, documentation, labels=labels)
-        for values, total in self._values.items():
+        for values, total in list(self._values.items()):
             family.add_metric(values, total)
         yield family
 
@@ -47,8 +47,9 @@ class PlainHistogram(Collector):
         """Count one value."""
         counts = self._counts.get(labels)
         if counts is None:
-            counts = self._counts[labels] = [0] * (len(self._buckets) + 1)
+            # The sum first: who scrapes from another thread looks it up for every count.
             self._sums[labels] = 0.0
+            counts = self._counts[labels] = [0] * (len(self._buckets) + 1)
         counts[bisect_left(self._buckets, value)] += 1
         self._sums[labels] += value
 
@@ -57,7 +58,7 @@ class PlainHistogram(Collector):
         name, documentation, labels = self._describes
         family = HistogramMetricFamily(name, documentation, labels=labels)
         bounds = [*map(floatToGoString, self._buckets), "+Inf"]
-        for values, counts in self._counts.items():
+        for values, counts in list(self._counts.items()):
             below = [sum(counts[: place + 1]) for place in range(len(counts))]
             family.add_metric(values, list(zip(bounds, below, strict=True)), self._sums[values])
         yield family

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Generic, TypeVar
 
@@ -98,9 +98,10 @@ class Batcher(Generic[Item, Result]):
             return await waiting.future
         finally:
             if not waiting.is_taken:
-                # The caller gave up: what nobody waits for must not keep others out.
+                # The caller gave up: what nobody waits for must neither keep others out nor be kept.
                 self.queued_weight -= waiting.weight
-                waiting.weight = 0
+                self._queue = [entry for entry in self._queue if entry[2] is not waiting]
+                heapify(self._queue)
 
     async def close(self) -> None:
         """Take nothing new, answer what was accepted, then stop."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from service.connection import BODY_BYTES_PER_S, BODY_S, FIRST_BYTE_S, HEAD_S, MOST_HEAD_BYTES, MOST_HEADERS
+from service.connection import ANSWER_S, BODY_BYTES_PER_S, BODY_S, FIRST_BYTE_S, HEAD_S, MOST_HEAD_BYTES, MOST_HEADERS
 from tests.conftest import TINY
 
 PATH = f"/v2/models/{TINY}/infer"
@@ -89,13 +89,57 @@ def test_a_body_keeps_a_pace_or_is_answered_408(shared_service) -> None:
         assert received(client).startswith(b"HTTP/1.1 408 ")
 
 
-def test_while_the_service_has_the_word_nobody_is_overdue(shared_service) -> None:
+def test_a_connection_that_was_answered_and_stays_idle_is_let_go_stray_bytes_or_not(shared_service) -> None:
     with connected(shared_service) as (client, connection):
         client.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+        waits_for(connection, "REQUEST")
+        client.sendall(b"\r\n")
 
-        waits_for(connection, "NOTHING")
-        assert not overdue_after(connection, 1e6)
+        assert not overdue_after(connection, FIRST_BYTE_S - 1)
+        assert overdue_after(connection, FIRST_BYTE_S + 1)
+
+
+def test_a_body_that_was_answered_early_gets_one_answer_and_keeps_its_pace(shared_service) -> None:
+    with connected(shared_service) as (client, connection):
+        client.sendall(HEAD.replace(TINY.encode(), b"nobody"))
+        assert client.recv(65536).startswith(b"HTTP/1.1 404 ")
+
+        assert overdue_after(connection, BODY_S + 1)
+        end(connection)
+        assert received(client) == b""
+
+
+def test_who_does_not_take_an_answer_is_let_go_whatever_else_is_sent(shared_service) -> None:
+    ask = b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    with connected(shared_service) as (client, connection):
+        client.sendall(ask * 2000)
+        eventually(lambda: connection._not_taken_since is not None)
+
+        assert connection.is_overdue(connection._not_taken_since + ANSWER_S + 1)
+        end(connection)
+        eventually(lambda: connection not in shared_service.connections)
+
+
+@pytest.mark.parametrize("trailer", ["authorization: Bearer x", "host: elsewhere", "x: " + "y" * 100])
+def test_headers_behind_a_body_are_not_taken(shared_service, trailer: str) -> None:
+    head = f"POST {PATH} HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
+    with connected(shared_service) as (client, _):
+        client.sendall(f"{head}2\r\n{{}}\r\n0\r\n{trailer}\r\n\r\n".encode())
+
+        assert received(client).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_large_body_and_the_first_bytes_of_the_next_head_in_one_packet_are_both_taken(shared_service) -> None:
+    body = b"x" * 30_000
+    head = f"POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+    with connected(shared_service) as (client, _):
+        client.sendall(head + body + b"GET /healthz HTT")
+        answer = client.recv(65536)
+        client.sendall(b"P/1.1\r\nhost: localhost\r\n\r\n")
+
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize(
