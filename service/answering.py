@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from starlette.concurrency import run_in_threadpool
 
-from service.auth import Scope
+from service.auth import Principal, Scope
 from service.context import Context
 from service.contract.errors import ContractError
 from service.contract.manifest import IDENTITY
@@ -67,7 +67,7 @@ def count_against_quota(context: Context, call: Call, images: int) -> None:
             raise TooManyRequests("this key's quota of images is used up", retry_after_s=wait_s)
 
 
-async def choose(context: Context, model: str, domain: str, version: str | None) -> Handle:
+async def choose(context: Context, asking: Principal, model: str, domain: str, version: str | None) -> Handle:
     """The handle that answers a request.
 
     Raises:
@@ -77,7 +77,7 @@ async def choose(context: Context, model: str, domain: str, version: str | None)
     if version is None:
         return context.champion(model, domain)
     try:
-        return await run_in_threadpool(context.registry.pinned, model, domain, version)
+        return await run_in_threadpool(context.pinned, model, domain, version, asking)
     except Unknown as error:
         raise NotFound(str(error)) from error
     except (ContractError, SessionError) as error:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -57,6 +57,8 @@ def create_app(settings: Settings) -> Edge:
     app.state.context = context
     # `repository` before `oip`: of /v2/models/stats the other would take `stats` for a model's name.
     for module in (adapt, domains, repository, oip, ops, versions):
+        # Before it is included: what an application shows of its routes afterwards is not the routes.
+        refuse_undeclared(module.router.routes)
         app.include_router(module.router)
     _document_hot_path(app)
     app.add_exception_handler(Problem, _render_problem)
@@ -66,7 +68,6 @@ def create_app(settings: Settings) -> Edge:
     app.add_exception_handler(Disconnected, _render_nothing)
     app.add_exception_handler(OperationalError, _render_database)
     app.add_exception_handler(PoolTimeout, _render_database)
-    refuse_undeclared(app.routes)
     return Edge(app, HOT, context, Admission(context.keyring, settings.known_hosts))
 
 
@@ -94,7 +95,7 @@ def _build(settings: Settings) -> Context:
     )
     job_queue = JobQueue(database)
     keyring = Keyring(open_without_keys=settings.is_local or settings.insecure_bind)
-    _follow_keys(database, keyring)
+    _read_keys(database, keyring)
     submission = Submission(
         database,
         job_queue,
@@ -125,7 +126,10 @@ def _build(settings: Settings) -> Context:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     context: Context = app.state.context
     await run_in_threadpool(context.registry.refresh)
-    tasks = [asyncio.create_task(_follow_database(context), name="follow-database")]
+    tasks = [
+        asyncio.create_task(_again_and_again(context, _follow_keys), name="follow-keys"),
+        asyncio.create_task(_again_and_again(context, _follow_versions), name="follow-versions"),
+    ]
     if context.settings.worker:
         tasks.append(asyncio.create_task(context.supervisor.supervise(), name="worker"))
     logger.info("service ready", models=context.registry.names())
@@ -140,20 +144,28 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         context.database.close()
 
 
-async def _follow_database(context: Context) -> None:
-    """Keep the registry and the judged jobs in step with the database."""
+async def _again_and_again(context: Context, follow: Callable[[Context], None]) -> None:
     while True:
         await asyncio.sleep(context.settings.refresh_interval_s)
         try:
-            await run_in_threadpool(_follow_keys, context.database, context.keyring)
-            await run_in_threadpool(context.registry.refresh)
-            await run_in_threadpool(context.settlement.settle_all)
+            await run_in_threadpool(follow, context)
         # A locked or absent database must not end the loop; predictions go on with what is loaded.
         except Exception:
             logger.exception("the database could not be followed")
 
 
-def _follow_keys(database: Database, keyring: Keyring) -> None:
+def _follow_keys(context: Context) -> None:
+    """Apart from the versions: a key must not be good for as long as a model takes to load."""
+    _read_keys(context.database, context.keyring)
+
+
+def _follow_versions(context: Context) -> None:
+    """Keep the registry and the judged jobs in step with the database."""
+    context.registry.refresh()
+    context.settlement.settle_all()
+
+
+def _read_keys(database: Database, keyring: Keyring) -> None:
     with database.read() as connection:
         keyring.replace(keys.every(connection))
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from service.contract.digest import sha256_hex
+from service.database.domains import DEFAULT
 from service.database.keys import KeyRow
 from service.errors import Forbidden, TooManyRequests, Unauthorized
 from service.quota import Quotas
@@ -68,6 +69,11 @@ class Principal:
     def sees(self, domain: str) -> bool:
         """Whether a domain is one of its own."""
         return self.domains is None or domain in self.domains
+
+    @property
+    def home(self) -> str:
+        """The domain that is meant where none can be named: `default`, or the first of its own."""
+        return DEFAULT if self.sees(DEFAULT) else min(self.domains or ())
 
 
 EVERYONE = Principal(OPEN, frozenset(Scope))
@@ -170,6 +176,7 @@ def make_key(
 
 
 def _principal(row: KeyRow) -> Principal:
-    scopes = frozenset(map(Scope, row.scopes.split(",")))
+    # A scope of another release is nobody's here, and no reason to lose the other keys.
+    scopes = frozenset(Scope(name) for name in row.scopes.split(",") if name in set(Scope))
     domains = None if row.domains is None else frozenset(row.domains.split(","))
     return Principal(row.id, scopes, domains, row.predict_per_s, row.adapt_per_h, row.expires_at)

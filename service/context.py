@@ -6,7 +6,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from service.auth import Keyring
+from service.auth import Keyring, Principal
+from service.contract.manifest import IDENTITY
 from service.contract.store import LocalStore
 from service.database import versions
 from service.database.engine import Database
@@ -61,10 +62,33 @@ class Context:
         except Unknown as error:
             raise NotFound(str(error)) from error
 
-    def published(self, model: str) -> list[int]:
-        """Numbers of a model's published versions, as the database has them; not for the event loop."""
+    def published(self, model: str, asking: Principal) -> list[int]:
+        """Numbers of a model's published versions that someone may see, from the database; not for the event loop."""
         with self.database.read() as connection:
-            return [row.number for row in versions.of_model(connection, self.model(model).row.frozen_sha256)]
+            rows = versions.of_model(connection, self.model(model).row.frozen_sha256)
+        return [row.number for row in rows if asking.sees(row.domain)]
+
+    def pinned(self, model: str, domain: str, version: str, asking: Principal) -> Handle:
+        """What a number or an alias stands for in a domain; not for the event loop.
+
+        Raises:
+            Unknown: there is no such version that this one may see.
+            ContractError, SessionError: it is there and cannot be served.
+        """
+        row = self.registry.domain(model, domain)
+        number = self.registry.number(row, version)
+        if number not in (IDENTITY, row.champion, row.shadow, row.previous):
+            self.require_seen(model, number, asking)
+        return self.registry.pinned(model, domain, version)
+
+    def require_seen(self, model: str, number: int, asking: Principal) -> None:
+        """Raises Unknown where a version was made for a domain that is none of a key's own."""
+        if asking.domains is None:
+            return
+        with self.database.read() as connection:
+            row = versions.find(connection, self.model(model).row.frozen_sha256, number)
+        if row is None or not asking.sees(row.domain):
+            raise Unknown(f"no version {number}; see /v1/models/{model}/versions")
 
     def champion(self, model: str, domain: str) -> Handle:
         """What serves a domain, or the problem that there is no such domain."""

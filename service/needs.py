@@ -53,9 +53,9 @@ Asking = Annotated[Principal, Depends(principal_of)]
 
 
 def refuse_undeclared(routes: Iterable[BaseRoute]) -> None:
-    """Raises TypeError where a route that is not public says nothing of what it needs."""
+    """Raises TypeError where a router's route is not public and says nothing of what it needs, or cannot."""
     for route in routes:
-        if not isinstance(route, APIRoute) or route.path in PUBLIC:
-            continue
-        if not any(isinstance(each.call, Needs) for each in route.dependant.dependencies):
+        if not isinstance(route, APIRoute):
+            raise TypeError(f"{type(route).__name__} cannot declare a scope; only plain routes are taken")
+        if route.path not in PUBLIC and not any(isinstance(each.call, Needs) for each in route.dependant.dependencies):
             raise TypeError(f"route {route.path} declares no scope; give it dependencies=needs(...)")

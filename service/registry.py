@@ -137,7 +137,7 @@ class Registry:
             ContractError, SessionError: it is there and cannot be served.
         """
         handle = self.champion(model, domain)
-        number = self._number(self._find_active(model, domain).row, version)
+        number = self.number(self._find_active(model, domain).row, version)
         chosen = self.prepare(handle.model, number)
         return replace(handle, version=chosen if handle.model.row.correction_enabled else UNCORRECTED)
 
@@ -284,7 +284,13 @@ class Registry:
             )
         return active
 
-    def _number(self, row: DomainRow, version: str) -> int:
+    @staticmethod
+    def number(row: DomainRow, version: str) -> int:
+        """What a number as text, or an alias within a domain, stands for.
+
+        Raises:
+            Unknown: neither, or the domain has no such alias.
+        """
         if version.isascii() and version.isdigit() and len(version) < 10:
             return int(version)
         if version not in ALIASES:

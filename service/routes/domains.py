@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from service.auth import Scope
 from service.context import Context, Ctx
 from service.contract.errors import ContractError
-from service.contract.manifest import NAME, NAME_RULE
+from service.contract.manifest import IDENTITY, NAME, NAME_RULE
 from service.database import domains
 from service.database.domains import DomainRow, Mode
 from service.engine.session import SessionError
@@ -90,10 +90,21 @@ def delete_domain(context: Ctx, model: str, domain: str, if_match: IfMatch = Non
 
 @router.post("/{domain}/activate", response_model=Domain, dependencies=needs(Scope.ADMIN))
 def activate(
-    context: Ctx, response: Response, model: str, domain: str, activation: Activation, if_match: IfMatch = None
+    context: Ctx,
+    asking: Asking,
+    response: Response,
+    model: str,
+    domain: str,
+    activation: Activation,
+    if_match: IfMatch = None,
 ) -> Domain:
     """Make a published version champion; 0 is the identity."""
     row = _find(context, model, domain)
+    if activation.version not in (IDENTITY, row.champion, row.shadow, row.previous):
+        try:
+            context.require_seen(model, activation.version, asking)
+        except Unknown as error:
+            raise NotFound(str(error)) from error
     return _tagged(response, _move(context, row, activation.version, if_match))
 
 

@@ -24,11 +24,10 @@ from service.answering import (
 from service.auth import Scope
 from service.context import Context, Ctx
 from service.contract.manifest import IDENTITY
-from service.database.domains import DEFAULT
 from service.datatypes import DATATYPES
 from service.engine.session import Array
 from service.errors import Malformed, Unavailable
-from service.needs import needs
+from service.needs import Asking, needs
 from service.oip.answer import Output, Stated, classification, write_answer
 from service.oip.compression import WORTH_BYTES, accepted, deflate, inflate
 from service.oip.head import Asked, Wanted
@@ -79,7 +78,7 @@ async def infer(context: Context, call: Call) -> None:
     let_in(context, call, name)
     request = await _read(context, call)
     asked = request.asked
-    handle = await choose(context, name, domain_of(call, asked.domain), call.names.get("version"))
+    handle = await choose(context, call.principal, name, domain_of(call, asked.domain), call.names.get("version"))
     model, settings = handle.model, context.settings
     read = partial(
         read_rows, request, model.manifest.input, most=settings.infer_max_images, max_pixels=settings.max_pixels
@@ -184,12 +183,12 @@ def ready(context: Ctx) -> dict[str, Any]:
 
 @router.get("/models/{model}", dependencies=READS)
 @router.get("/models/{model}/versions/{version}", dependencies=READS)
-async def model_metadata(context: Ctx, model: str, version: str | None = None) -> dict[str, Any]:
+async def model_metadata(context: Ctx, asking: Asking, model: str, version: str | None = None) -> dict[str, Any]:
     """Inputs, outputs and versions of a frozen model."""
     served = context.model(model)
     if version is not None:
-        await choose(context, model, DEFAULT, version)
-    numbers = await run_in_threadpool(context.published, model)
+        await choose(context, asking, model, asking.home, version)
+    numbers = await run_in_threadpool(context.published, model, asking)
     spec = served.manifest.input
     # A file that fixes its rows is served for any number of them, so the first size of everything is open.
     outputs = [
@@ -207,7 +206,7 @@ async def model_metadata(context: Ctx, model: str, version: str | None = None) -
 
 @router.get("/models/{model}/ready", dependencies=READS)
 @router.get("/models/{model}/versions/{version}/ready", dependencies=READS)
-async def model_ready(context: Ctx, model: str, version: str | None = None) -> dict[str, Any]:
+async def model_ready(context: Ctx, asking: Asking, model: str, version: str | None = None) -> dict[str, Any]:
     """Whether a model, or one of its versions, can be served."""
-    await choose(context, model, DEFAULT, version)
+    await choose(context, asking, model, asking.home, version)
     return {"name": model, "ready": True}

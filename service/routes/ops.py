@@ -37,7 +37,7 @@ def readyz(context: Ctx) -> dict[str, Any]:
     }
 
 
-@router.get("/metrics", response_class=Response, dependencies=needs(Scope.OBSERVE, Scope.ADMIN))
+@router.get("/metrics", response_class=Response, dependencies=needs(Scope.OBSERVE, Scope.ADMIN, every_domain=True))
 def metrics(context: Ctx) -> Response:
     """What Prometheus scrapes."""
     _count_jobs(context)

@@ -58,7 +58,7 @@ async def predict(context: Context, call: Call) -> None:
     model = call.names["model"]
     let_in(context, call, model)
     query = _query(call.scope["query_string"])
-    handle = await choose(context, model, domain_of(call, query.get("domain")), query.get("version"))
+    handle = await choose(context, call.principal, model, domain_of(call, query.get("domain")), query.get("version"))
     top_k = _top_k(query.get("top_k"), handle.model.manifest.output.classes)
     body = await read_body(call.headers, call.receive, limit_bytes=context.settings.predict_body_bytes)
     decode = partial(_decode, body, handle, context.settings.max_pixels)

@@ -9,24 +9,24 @@ from service.answering import choose
 from service.auth import Scope
 from service.context import Context, Ctx
 from service.contract.manifest import IDENTITY
-from service.database.domains import DEFAULT
 from service.datatypes import DATATYPES
 from service.errors import NotImplementedYet
-from service.needs import needs
+from service.needs import Asking, needs
 from service.tally import Counts
 
 router = APIRouter(prefix="/v2", tags=["oip"])
 READS = needs(Scope.PREDICT, Scope.OBSERVE, Scope.ADMIN)
+COUNTS = needs(Scope.PREDICT, Scope.OBSERVE, Scope.ADMIN, every_domain=True)
 NOT_OFFERED: dict[str, Any] = {"methods": ["GET", "POST"], "include_in_schema": False, "dependencies": READS}
 
 
 @router.post("/repository/index", dependencies=READS)
-async def repository_index(context: Ctx) -> list[dict[str, Any]]:
+async def repository_index(context: Ctx, asking: Asking) -> list[dict[str, Any]]:
     """Every version of every frozen model; `ready` in the body leaves nothing out, for all are."""
     return [
         {"name": name, "version": str(version), "state": "READY", "reason": ""}
         for name in context.registry.names()
-        for version in (*await run_in_threadpool(context.published, name), IDENTITY)
+        for version in (*await run_in_threadpool(context.published, name, asking), IDENTITY)
     ]
 
 
@@ -38,20 +38,20 @@ def control(context: Ctx, model: str) -> None:
     raise NotImplementedYet("models are registered with `foreoptic register`, and are not loaded or unloaded over HTTP")
 
 
-@router.get("/models/stats", dependencies=READS)
+@router.get("/models/stats", dependencies=COUNTS)
 async def all_statistics(context: Ctx) -> dict[str, Any]:
     """What every version of every frozen model has answered."""
     return {"model_stats": [each for name in context.registry.names() for each in _statistics(context, name)]}
 
 
-@router.get("/models/{model}/stats", dependencies=READS)
-@router.get("/models/{model}/versions/{version}/stats", dependencies=READS)
-async def statistics(context: Ctx, model: str, version: str | None = None) -> dict[str, Any]:
+@router.get("/models/{model}/stats", dependencies=COUNTS)
+@router.get("/models/{model}/versions/{version}/stats", dependencies=COUNTS)
+async def statistics(context: Ctx, asking: Asking, model: str, version: str | None = None) -> dict[str, Any]:
     """What a frozen model, or one of its versions, has answered."""
     context.model(model)
     if version is None:
         return {"model_stats": _statistics(context, model)}
-    handle = await choose(context, model, DEFAULT, version)
+    handle = await choose(context, asking, model, asking.home, version)
     number = str(handle.version.number)
     found = [each for each in _statistics(context, model) if each["version"] == number]
     return {"model_stats": found or [_document(model, number, Counts())]}
@@ -59,11 +59,11 @@ async def statistics(context: Ctx, model: str, version: str | None = None) -> di
 
 @router.get("/models/{model}/config", dependencies=READS)
 @router.get("/models/{model}/versions/{version}/config", dependencies=READS)
-async def configuration(context: Ctx, model: str, version: str | None = None) -> dict[str, Any]:
+async def configuration(context: Ctx, asking: Asking, model: str, version: str | None = None) -> dict[str, Any]:
     """A frozen model as Triton's model configuration; sizes leave out the rows, of which there may be any number."""
     served = context.model(model)
     if version is not None:
-        await choose(context, model, DEFAULT, version)
+        await choose(context, asking, model, asking.home, version)
     spec = served.manifest.input
     return {
         "name": model,

@@ -7,13 +7,15 @@ import time
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
+from service.app import create_app
 from service.auth import EVERYONE, Keyring, Scope, make_key
 from service.database import keys
 from service.errors import TooManyRequests, Unauthorized
-from service.needs import PUBLIC, refuse_undeclared
+from service.needs import PUBLIC, needs, refuse_undeclared
 from service.quota import MOST_BUCKETS, Quotas
+from service.routes import ops
 from tests.conftest import TINY, random_rows, running
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "BREW")
@@ -117,14 +119,33 @@ def test_a_key_of_one_domain_neither_reaches_nor_sees_another(locked) -> None:
     assert [domain["domain"] for domain in seen] == ["line-1"]
 
 
-def test_a_key_of_one_domain_does_not_see_versions_of_another(locked, make_corrector) -> None:
-    theirs = locked.publish(make_corrector(0.5), domain="line-2")
+def test_a_key_of_one_domain_neither_sees_nor_uses_versions_of_another(locked, make_corrector) -> None:
+    admin = locked.give_key("admin", Scope.ADMIN)
+    for name in ("line-1", "line-2"):
+        locked.http.put(f"/v1/models/{TINY}/domains/{name}", json={}, headers=admin).raise_for_status()
+    ours, theirs = (
+        locked.publish(make_corrector(gain), domain=name) for gain, name in ((0.5, "line-1"), (2, "line-2"))
+    )
     own = locked.give_key("own", *Scope, domains=["line-1"])
-    folder = f"/v1/models/{TINY}/versions"
+    folder, x = f"/v1/models/{TINY}/versions", random_rows(1)
+    request = {"inputs": [{"name": "image", "datatype": "FP32", "shape": list(x.shape), "data": x.ravel().tolist()}]}
 
-    assert [row["version"] for row in locked.http.get(folder, headers=own).json()["versions"]] == [0]
-    assert locked.http.get(f"{folder}/{theirs}", headers=own).status_code == 404
-    assert locked.http.get(f"{folder}/{theirs}/corrector.onnx", headers=own).status_code == 404
+    def status(method: str, path: str, **more) -> int:
+        return locked.http.request(method, path, headers={**own, "foreoptic-domain": "line-1"}, **more).status_code
+
+    assert [row["version"] for row in locked.http.get(folder, headers=own).json()["versions"]] == [ours, 0]
+    for number, expected in ((ours, 200), (theirs, 404)):
+        assert status("GET", f"{folder}/{number}") == expected
+        assert status("GET", f"{folder}/{number}/corrector.onnx") == expected
+        assert status("POST", f"/v2/models/{TINY}/versions/{number}/infer", json=request) == expected
+        assert status("GET", f"/v2/models/{TINY}/versions/{number}/ready") == expected
+        activation = {"json": {"version": number}}
+        assert status("POST", f"/v1/models/{TINY}/domains/line-1/activate", **activation) == expected
+    assert locked.http.get(f"/v2/models/{TINY}", headers=own).json()["versions"] == ["0", str(ours)]
+    index = locked.http.post("/v2/repository/index", headers=own).json()
+    assert str(theirs) not in [row["version"] for row in index if row["name"] == TINY]
+    for path in ("/metrics", "/v2/models/stats"):
+        assert status("GET", path) == 403
 
 
 def test_a_revoked_key_is_refused_as_soon_as_the_database_says_so(locked) -> None:
@@ -246,14 +267,31 @@ def test_a_bucket_gives_its_burst_then_its_rate_and_forgets_the_oldest() -> None
 
 
 def test_a_route_that_declares_nothing_is_no_service() -> None:
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    app.get("/healthz")(lambda: {})
-    refuse_undeclared(app.routes)
+    router = APIRouter(prefix="/v1")
+    router.get("/open", dependencies=needs(Scope.OBSERVE))(lambda: {})
+    refuse_undeclared(router.routes)
 
-    app.get("/secrets")(lambda: {})
+    router.get("/secrets")(lambda: {})
+
+    with pytest.raises(TypeError, match="/v1/secrets"):
+        refuse_undeclared(router.routes)
+
+
+def test_what_is_no_plain_route_is_no_service_either() -> None:
+    router = APIRouter()
+    router.mount("/files", FastAPI())
+
+    with pytest.raises(TypeError, match="Mount"):
+        refuse_undeclared(router.routes)
+
+
+def test_a_service_with_an_undeclared_route_does_not_start(settings, monkeypatch) -> None:
+    undeclared = APIRouter()
+    undeclared.get("/secrets")(lambda: {})
+    monkeypatch.setattr(ops, "router", undeclared)
 
     with pytest.raises(TypeError, match="/secrets"):
-        refuse_undeclared(app.routes)
+        create_app(settings)
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "", "127.0.0.1.evil.example", "a@127.0.0.1"])
