@@ -1,9 +1,12 @@
 """The batcher answers every item exactly once, whatever happens to its neighbours."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -100,6 +103,33 @@ def test_a_cancelled_caller_does_not_strand_its_batch(gate) -> None:
     play(gate, scene)
 
     assert [[1], [3]] == gate.batches
+
+
+def test_what_a_caller_that_gave_up_sent_is_not_kept(gate) -> None:
+    class Rows:
+        """Something that can be watched going."""
+
+    async def scene(batcher: Batcher[Any, int]) -> None:
+        busy = submit(batcher, 1)
+        await entered(gate)
+        rows = [Rows() for _ in range(50)]
+        watched = [weakref.ref(each) for each in rows]
+        waiting = [asyncio.create_task(batcher.submit(each, 1, priority=9)) for each in rows]
+        await asyncio.sleep(0)
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+        del rows, waiting, task
+        # The loop lets go of what it handed over last.
+        await asyncio.sleep(0)
+        gc.collect()
+
+        assert batcher.queued_weight == 0
+        assert [each() for each in watched if each() is not None] == []
+        gate.free.set()
+        await asyncio.gather(*busy)
+
+    play(gate, scene)
 
 
 def test_a_failing_batch_fails_its_own_callers_and_the_next_one_is_served(gate) -> None:
