@@ -92,9 +92,17 @@ class InputSpec(Stored):
             raise WrongDtype(f"pixels are uint8, got {pixels.dtype}")
         self._check_shape(pixels.shape, self.shape)
         low, high = self.bounds
+        values = pixels.astype(np.float32)
+        values *= np.float32((high - low) / 255.0)
+        # What changes nothing is left out: each is a pass over a large picture.
         mean, std = self._normalisation()
-        values = pixels.astype(np.float32) * np.float32((high - low) / 255.0) + np.float32(low)
-        return self.to_tensor(np.asarray((values - mean) / std, dtype=np.float32))
+        if low:
+            values += np.float32(low)
+        if any(self.mean):
+            values -= mean
+        if set(self.std) != {1.0}:
+            values /= std
+        return self.to_tensor(values)
 
     def from_tensor(self, tensor: NDArray[np.generic]) -> Tensor:
         """A ready tensor (n, *item_shape), checked and made contiguous.
