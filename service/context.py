@@ -46,8 +46,8 @@ class Context:
 
     @property
     def is_ready(self) -> bool:
-        """Whether predictions can be answered: a model is loaded and every batcher serves."""
-        return bool(self.registry.names()) and self.serving.is_alive and not self.lacks_gpu
+        """Whether predictions can be answered: a model is loaded, on what it has to be on."""
+        return bool(self.registry.names()) and not self.lacks_gpu
 
     @property
     def lacks_gpu(self) -> bool:

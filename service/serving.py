@@ -43,11 +43,6 @@ class Serving:
         # Seconds an image took in the slowest of the last runs.
         self._slow_s: dict[str, float] = {}
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether every batcher that was started still serves."""
-        return all(batcher.is_alive for batcher in self._batchers.values())
-
     def is_full(self, model: str) -> bool:
         """Whether a request for a model would be refused now."""
         batcher = self._batchers.get(model)

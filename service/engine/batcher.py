@@ -67,11 +67,6 @@ class Batcher(Generic[Item, Result]):
         self._idle: asyncio.Future[None] | None = None
         self.queued_weight = 0
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether items are taken; False after `close`."""
-        return not self._closing
-
     async def submit(self, item: Item, weight: int, priority: int = 0) -> Result:
         """Wait for this item's result. Cancelling the caller drops the item and does not disturb its neighbours.
 

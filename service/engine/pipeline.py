@@ -86,7 +86,8 @@ class Pipeline:
     def _run_chained(self, requests: Sequence[Request]) -> list[Answer] | None:
         """The same without leaving the device; None where that cannot be done, or the corrector failed."""
         graph = requests[0].version.graph
-        if self._chain is None or not self._mixes or graph is None or not self._chain.takes(graph):
+        may_share = self._mixes or len(requests) == 1
+        if self._chain is None or not may_share or graph is None or not self._chain.takes(graph):
             return None
         if any(request.version.graph is not graph for request in requests):
             return None

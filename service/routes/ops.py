@@ -17,10 +17,8 @@ router = APIRouter(tags=["operations"])
 
 
 @router.get("/healthz")
-async def healthz(context: Ctx) -> dict[str, Any]:
-    """Whether the process is worth keeping: the loop answers and every batcher serves."""
-    if not context.serving.is_alive:
-        raise Unavailable("a batcher has stopped; restart the service")
+async def healthz() -> dict[str, Any]:
+    """Whether the process is worth keeping: that the event loop answers at all is the answer."""
     return {"status": "ok"}
 
 

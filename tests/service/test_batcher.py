@@ -139,7 +139,6 @@ def test_a_failing_batch_fails_its_own_callers_and_the_next_one_is_served(gate) 
             await batcher.submit(13, 1)
 
         assert await batcher.submit(1, 1) == 10
-        assert batcher.is_alive
 
     play(gate, scene)
 
