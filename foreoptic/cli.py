@@ -178,6 +178,9 @@ def register(
     calibrate_gate: Annotated[
         bool, typer.Option("--calibrate-gate", help="Learn from labelled source images to forecast accuracy; minutes.")
     ] = False,
+    keep_source: Annotated[
+        bool, typer.Option("--keep-source", help="Keep source images beside the model, for the method calibrator.")
+    ] = False,
     home: Annotated[Path | None, typer.Option(help="Where everything is written.")] = None,
     as_json: options.Json = False,
 ) -> None:
@@ -195,6 +198,7 @@ def register(
         normalisation=options.normalisation_of(low, high, mean, std),
         stated=options.stated_of(layout, size, scores),
         calibration=FULL_CALIBRATION if calibrate_gate else None,
+        keep_source=keep_source,
     )
     if as_json:
         show.print_json(manifest.model_dump(mode="json"))
@@ -221,16 +225,22 @@ def fit(
     output: Annotated[Path, typer.Option(help="Folder that the bundle is written to; must not exist.")],
     method: Method = "homogenizer",
     preset: Annotated[
-        str, typer.Option(help="Named choices of the method: default, cascade (as a job), or homogenizer's paper.")
+        str, typer.Option(help="Named choices of the method: default, cascade (as a job), or paper.")
     ] = "default",
     seed: Annotated[int, typer.Option(help="How the batch is split and the fit started.")] = 0,
     part: Annotated[str | None, typer.Option(help="Read x_PART of the .npz.")] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(exists=True, help="Source images, for a method that needs some; those kept beside the model."),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Fit a corrector without a service, and judge it."""
     from foreoptic.fitting import fit_file
 
-    verdict = fit_file(model, batch, output, settings(), method=method, preset=preset, seed=seed, part=part)
+    verdict = fit_file(
+        model, batch, output, settings(), method=method, preset=preset, seed=seed, part=part, source=source
+    )
     if as_json:
         show.print_json(verdict.model_dump(mode="json"))
         return

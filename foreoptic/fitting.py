@@ -2,32 +2,50 @@
 
 from pathlib import Path
 
+import numpy as np
+import torch
+
 from foreoptic.following import progress_bar
 from foreoptic.locate import find_model
 from foreoptic.show import fail
 from service.contract.bundle import write_bundle
 from service.contract.digest import sha256_hex
-from service.contract.job import JobSpec, Progress
+from service.contract.input_spec import InputSpec
+from service.contract.job import UNKNOWN, JobSpec, Progress
 from service.contract.verdict import Verdict
 from service.settings import Settings
 from trainer.datasets import DatasetError, load_dataset
 from trainer.export import ExportError
-from trainer.features import NoSource
 from trainer.forward import TapGraphError
 from trainer.frozen import FrozenError
 from trainer.plugins import UnknownMethod, UnknownPreset
 from trainer.run import Clock, fit
+from trainer.task import NoSource, Source
 
 
 def fit_file(
-    model: str, batch: Path, output: Path, settings: Settings, *, method: str, preset: str, seed: int, part: str | None
+    model: str,
+    batch: Path,
+    output: Path,
+    settings: Settings,
+    *,
+    method: str,
+    preset: str,
+    seed: int,
+    part: str | None,
+    source: Path | None = None,
 ) -> Verdict:
-    """Fit a corrector to the images in a file and write its bundle, whatever the verdict."""
+    """Fit a corrector to the images in a file and write its bundle, whatever the verdict.
+
+    Args:
+        source: of source images, with the same part as the batch's if it has parts.
+    """
     if output.exists():
         raise fail(f"{output} is there already; name a new folder")
     bundle = find_model(model, settings)
     try:
         images = load_dataset(batch, bundle.manifest.input, part=part).images
+        shown = _source(source, bundle.manifest.input, part)
         job = JobSpec(
             id="0" * 32,
             model=bundle.manifest.name,
@@ -43,7 +61,7 @@ def fit_file(
             def report(progress: Progress) -> None:
                 advance(progress.share, progress.step)
 
-            verdict, fitted = fit(job, bundle, images, None, report, Clock(), preset=preset)
+            verdict, fitted = fit(job, bundle, images, None, report, Clock(), preset=preset, source=shown)
     except (
         DatasetError,
         ExportError,
@@ -57,3 +75,11 @@ def fit_file(
         raise fail(str(error)) from error
     write_bundle(output, fitted.manifest, fitted.files)
     return verdict
+
+
+def _source(path: Path | None, spec: InputSpec, part: str | None) -> Source | None:
+    if path is None:
+        return None
+    found = load_dataset(path, spec, part=part)
+    labels = np.full(len(found.images), UNKNOWN) if found.labels is None else found.labels
+    return Source(torch.from_numpy(found.images), torch.from_numpy(labels))

@@ -47,11 +47,13 @@ def register_file(
     normalisation: Normalisation,
     stated: Stated,
     calibration: Calibration | None = None,
+    keep_source: bool = False,
 ) -> ModelManifest:
     """Register one file under a name, and return what is known of it now.
 
     Args:
         calibration: how much is done to calibrate the gate; None leaves it as it is.
+        keep_source: whether source images are kept beside the model.
     """
     try:
         if calibration is not None and source is None:
@@ -75,6 +77,7 @@ def register_file(
                 labels=names,
                 card=None,
                 scores=stated.scores,
+                keep_source=keep_source,
                 done=lambda share: advance(share, "fingerprint"),
             )
         if calibration is not None and dataset is not None:

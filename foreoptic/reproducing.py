@@ -13,7 +13,6 @@ from service.contract.bundle import Bundle, read_bundle, replace_synced
 from service.contract.manifest import ModelManifest
 from service.settings import Settings, shipped_models, shipped_names
 from trainer.datasets import DatasetError
-from trainer.features import NoSource
 from trainer.frozen import FrozenError
 from trainer.studies.homogenization.figures import draw_pictures
 from trainer.studies.homogenization.nets import Net, UnfitModel
@@ -22,6 +21,7 @@ from trainer.studies.homogenization.report import regained_of, title_of, to_csv,
 from trainer.studies.homogenization.rows import Table, every_row, tables
 from trainer.studies.homogenization.runs import Bench, Record, run_all
 from trainer.studies.homogenization.tables import HEADINGS, filled
+from trainer.task import NoSource
 
 RECORDS = "records"
 SHOWN = ("validation", "verification")

@@ -81,12 +81,14 @@ class Classifier:
     def accuracy(self, dataset: Dataset, corrector: bytes | None = None) -> float:
         """Percent of images classified as labelled."""
         assert dataset.labels is not None
+        return 100.0 * float(np.mean(self.predictions(dataset.images, corrector) == dataset.labels))
+
+    def predictions(self, images: NDArray[np.float32], corrector: bytes | None = None) -> NDArray[np.int64]:
+        """Class numbers (n,) of planes (n, C, H, W)."""
         front = make_session(corrector) if corrector is not None else None
         rows = self._spec.batch or CHUNK
-        predicted = [
-            self._predict(dataset.images[start : start + rows], front) for start in range(0, len(dataset.images), rows)
-        ]
-        return 100.0 * float(np.mean(np.concatenate(predicted) == dataset.labels))
+        parts = [self._predict(images[start : start + rows], front) for start in range(0, len(images), rows)]
+        return np.concatenate(parts)
 
     def _predict(self, images: NDArray[np.float32], front: onnxruntime.InferenceSession | None) -> NDArray[np.int64]:
         count = len(images)

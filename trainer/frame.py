@@ -19,11 +19,13 @@ class Frame:
         shape: channels, height, width.
         background: (C,) value that surrounds the target images, or None where they have no uniform border.
         span: (C,) distance from the smallest to the largest value that a picture can have.
+        low: (C,) that smallest value; None where nothing needs it.
     """
 
     shape: tuple[int, int, int]
     background: tuple[float, ...] | None
     span: tuple[float, ...]
+    low: tuple[float, ...] | None = None
 
 
 def frame_of(spec: InputSpec, images: NDArray[np.float32]) -> Frame:
@@ -35,4 +37,6 @@ def frame_of(spec: InputSpec, images: NDArray[np.float32]) -> Frame:
     background = np.median(border, axis=1)
     near = np.abs(border - background[:, None]) < UNIFORM_WITHIN * span[:, None]
     uniform = bool((near.mean(axis=1) > UNIFORM_SHARE).all())
-    return Frame(spec.shape, tuple(map(float, background)) if uniform else None, tuple(map(float, span)))
+    return Frame(
+        spec.shape, tuple(map(float, background)) if uniform else None, tuple(map(float, span)), tuple(map(float, low))
+    )

@@ -15,11 +15,11 @@ from torch.nn import functional
 
 from service.contract.job import Progress
 from trainer.corrector import Corrector
-from trainer.features import FeatureMap, NoSource, Options, load_features
+from trainer.features import FeatureMap, Options, load_features
 from trainer.losses.norms import ClassNormLoss, NormLoss
 from trainer.losses.smoothness import roughness
 from trainer.stages.reconstruction import DEPTH, WIDTH, Reconstruction
-from trainer.task import Task
+from trainer.task import NoSource, Task
 
 
 @dataclass(frozen=True)

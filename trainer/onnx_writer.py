@@ -50,3 +50,9 @@ class GraphWriter:
         helper.set_model_props(model, metadata)
         onnx.checker.check_model(model)
         return bytes(model.SerializeToString(deterministic=True))
+
+
+def cropped(graph: GraphWriter, x: str, height: int, width: int) -> str:
+    """Add a node that keeps the first rows and columns of images (n, C, H, W); returns its output's name."""
+    bounds = ([0, 0], [height, width], [2, 3])
+    return graph.node("Slice", x, *(graph.constant(np.array(bound)) for bound in bounds))

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 
+import numpy as np
+
 from service.contract.bundle import Bundle, describe
 from service.contract.digest import sha256_hex
 from service.contract.input_spec import InputSpec
+from service.contract.kept_source import SOURCE_FILE, room_for, to_bytes
 from service.contract.manifest import ModelManifest, Tap
 from trainer.datasets import Dataset
 from trainer.fingerprinting import from_batchnorm, from_images
@@ -47,6 +50,7 @@ def register(
     labels: tuple[str, ...] | None,
     card: str | None,
     scores: str | None = None,
+    keep_source: bool = False,
     done: Callable[[float], None] = lambda _share: None,
 ) -> Bundle[ModelManifest]:
     """Everything that the service needs to know of a frozen model.
@@ -56,6 +60,7 @@ def register(
         labels: class names; numbers where None.
         card: Markdown about the model, kept beside it.
         scores: the output with the class scores; the first that can be one, by default.
+        keep_source: whether source images, an even spread of as many as there is room for, go into the bundle.
         done: told the share of the fingerprint that is made.
 
     Raises:
@@ -80,6 +85,8 @@ def register(
     files = {"model.onnx": content, "fingerprint.npz": fingerprint.to_bytes()}
     if card is not None:
         files["README.md"] = card.encode()
+    if keep_source:
+        files[SOURCE_FILE] = _kept(source, spec)
     manifest = ModelManifest(
         frozen_sha256=sha256,
         input=spec,
@@ -91,6 +98,14 @@ def register(
         fingerprint=fingerprint.kind,
     )
     return Bundle(sha256_hex(manifest.to_bytes()), manifest, files)
+
+
+def _kept(source: Dataset | None, spec: InputSpec) -> bytes:
+    if source is None:
+        raise RegistrationError("there are no source images to keep; give some with --source")
+    count = min(len(source.images), room_for(spec))
+    kept = source.take(np.linspace(0, len(source.images) - 1, count).astype(int))
+    return to_bytes(kept.images, kept.labels)
 
 
 def _tap_names(content: bytes, normalized: tuple[str, ...], source: Dataset | None) -> tuple[str, ...]:

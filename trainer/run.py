@@ -16,12 +16,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from service.contract import kept_source
 from service.contract.bundle import Bundle, read_bundle, replace_synced, write_bundle
 from service.contract.digest import sha256_hex
 from service.contract.errors import DigestMismatch, FrozenMismatch
 from service.contract.fingerprint import Fingerprint
 from service.contract.input_spec import InputSpec
 from service.contract.job import BATCH, CHAMPION, JOB, MODEL, OUTCOME, STAGED, JobOutcome, JobSpec, Progress
+from service.contract.kept_source import SOURCE_FILE
 from service.contract.manifest import CorrectorManifest, ModelManifest
 from service.contract.verdict import Decision, Verdict
 from trainer.corrector import Corrector
@@ -37,7 +39,7 @@ from trainer.measure import Measured, measure
 from trainer.plugins import JOB_PRESET, load_method, load_preset
 from trainer.reading import Reading, read_model
 from trainer.split import Parts, split
-from trainer.task import Report, Task
+from trainer.task import Report, Source, Task
 
 Images = NDArray[np.float32]
 """Planes (n, C, H, W)."""
@@ -77,12 +79,14 @@ def fit(
     *,
     preset: str = JOB_PRESET,
     labels: Classes | None = None,
+    source: Source | None = None,
 ) -> tuple[Verdict, Bundle[CorrectorManifest]]:
     """Fit, export, compare both forms, judge. The same arguments give the same bytes.
 
     Args:
         preset: name of the method's choices; the manifest has every one of them.
         labels: (n,), UNKNOWN where an image has none. Only those of the judge part are looked at, and only by the gate.
+        source: source images for a method that needs some; those that are kept beside the model where None.
     """
     torch.set_num_threads(job.threads)
     with clock.time("load"):
@@ -94,7 +98,7 @@ def fit(
     with clock.time("fit"):
         method = load_method(job.method)
         config = load_preset(method, preset)
-        task = _task(model.manifest, frozen, fingerprint, images, parts, job.seed, report)
+        task = _task(model.manifest, frozen, fingerprint, images, parts, job.seed, report, source or _kept(model))
         corrector, reweighting = Corrector(), None
         if screening.reason is None:
             graphed = replace(task, tap_graph=_tap_graph(job, model, fingerprint))
@@ -167,6 +171,7 @@ def _task(
     parts: Parts,
     seed: int,
     report: Report,
+    source: Source | None,
 ) -> Task:
     return Task(
         frozen=frozen,
@@ -178,8 +183,16 @@ def _task(
         select=torch.from_numpy(images[parts.select]),
         seed=seed,
         scores=manifest.output.scores,
+        source=source,
         report=lambda progress: report(progress.model_copy(update={"share": 0.05 + 0.85 * progress.share})),
     )
+
+
+def _kept(model: Bundle[ModelManifest]) -> Source | None:
+    if SOURCE_FILE not in model.files:
+        return None
+    images, labels = kept_source.from_bytes(model.files[SOURCE_FILE], model.manifest.input)
+    return Source(torch.from_numpy(images), torch.from_numpy(labels))
 
 
 def _tap_graph(job: JobSpec, model: Bundle[ModelManifest], fingerprint: Fingerprint) -> TapGraph:

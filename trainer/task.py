@@ -15,12 +15,16 @@ from trainer.reading import Reading
 Report = Callable[[Progress], None]
 
 
+class NoSource(Exception):
+    """A fit needs source images, labels or class moments, and the task has none."""
+
+
 @dataclass(frozen=True)
 class Source:
-    """Source images that a study hands over; a job in the service never has any.
+    """Source images: of a study, or those that `register --keep-source` put beside the frozen model.
 
     Attributes:
-        images: planes (n, C, H, W) float32. labels: (n,) int64.
+        images: planes (n, C, H, W) float32. labels: (n,) int64, UNKNOWN where an image has none.
     """
 
     images: torch.Tensor
@@ -40,9 +44,9 @@ class Task:
         seed: of every draw that the method makes.
         scores: what the frozen model's class scores are.
         report: told how far the fit has come, share from 0 to 1.
-        labels: (n,) int64 classes of `fit`, where somebody knows them. Like the next two, of studies alone: None in a
-            job of the service.
-        source: source images.
+        source: source images; None where none were kept beside the frozen model.
+        labels: (n,) int64 classes of `fit`, where somebody knows them. Like the next, of studies alone: None in a job
+            of the service.
         random_network: the frozen model's architecture with random weights.
         tap_graph: the frozen model up to the fitted taps in onnxruntime; None where only gradients are wanted.
     """
@@ -57,7 +61,16 @@ class Task:
     seed: int
     report: Report
     scores: Literal["logits", "probabilities"] = "logits"
-    labels: torch.Tensor | None = None
     source: Source | None = None
+    labels: torch.Tensor | None = None
     random_network: Reading | None = None
     tap_graph: TapGraph | None = None
+
+    def source_images(self) -> torch.Tensor:
+        """Planes of the source, (n, C, H, W). Raises NoSource."""
+        if self.source is None:
+            raise NoSource(
+                "this method needs source images, and none are kept beside the frozen model; register it again with "
+                "--source and --keep-source"
+            )
+        return self.source.images

@@ -1,5 +1,6 @@
 """Which methods the trainer knows, without importing it: a method is a file in its folder `methods`."""
 
+import ast
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,7 +9,21 @@ from pathlib import Path
 @cache
 def known_methods() -> tuple[str, ...]:
     """Names that `method=` may take; empty where no trainer is installed beside this service."""
+    folder = _folder()
+    return () if folder is None else tuple(sorted(file.stem for file in folder.glob("[a-z]*.py")))
+
+
+@cache
+def needs_source(method: str) -> bool:
+    """Whether a known method says `NEEDS_SOURCE = True`; false of one that is not known here."""
+    folder = _folder()
+    if folder is None or method not in known_methods():
+        return False
+    wanted = ast.dump(ast.parse("NEEDS_SOURCE = True").body[0])
+    tree = ast.parse((folder / f"{method}.py").read_text(encoding="utf-8"))
+    return any(ast.dump(statement) == wanted for statement in tree.body)
+
+
+def _folder() -> Path | None:
     spec = find_spec("trainer")
-    if spec is None or spec.origin is None:
-        return ()
-    return tuple(sorted(file.stem for file in (Path(spec.origin).parent / "methods").glob("[a-z]*.py")))
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent / "methods"

@@ -15,11 +15,12 @@ from service.batches import Caps, read_batch
 from service.context import Context, Ctx
 from service.contract.digest import sha256_hex
 from service.contract.errors import InputError
+from service.contract.kept_source import SOURCE_FILE
 from service.contract.manifest import NAME, NAME_RULE
 from service.database import jobs
 from service.database.jobs import FINISHED, JobRow, State
 from service.errors import Conflict, Malformed, NotFound, StoreFull, TooManyRequests, Unprocessable, of_input
-from service.jobs.methods import known_methods
+from service.jobs.methods import known_methods, needs_source
 from service.jobs.settlement import Overtaken
 from service.jobs.submission import AdaptationOff, KeyReused, NoSpace, PostedBatch, QueueFull, TooManyDomains
 from service.needs import Asking, needs
@@ -61,6 +62,11 @@ async def post_batch(
     # Where the worker runs elsewhere no method is known here; the worker then refuses the job.
     if not NAME.fullmatch(method) or (known_methods() and method not in known_methods()):
         raise Unprocessable(f"there is no such method; known: {', '.join(known_methods())}")
+    if needs_source(method) and SOURCE_FILE not in served.manifest.files:
+        raise Conflict(
+            f"the method {method} needs source images, and none are kept beside this model; register it again with "
+            "--source and --keep-source"
+        )
     key = _key(idempotency_key)
     _count_against_quota(context, asking)
     await _translated(context.submission.check_room)

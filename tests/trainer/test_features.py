@@ -12,9 +12,10 @@ from onnx import helper
 import trainer.features
 from service.contract.statistics import ImageMoments
 from tests.trainer.paper_case import images, paper_task
-from trainer.features import INPUT, NoSource, Options, known_features, load_features
+from trainer.features import INPUT, Options, known_features, load_features
 from trainer.features.random_network import randomised
 from trainer.frozen import FrozenError
+from trainer.task import NoSource
 
 CLOSE = 1e-4
 """Float32 activations of order 1 against their moments in float64."""

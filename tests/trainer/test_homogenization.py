@@ -11,11 +11,11 @@ from service.contract.statistics import pool
 from tests.trainer.paper_case import images, paper_task
 from trainer.corrector import Corrector
 from trainer.export import check_parity, to_onnx
-from trainer.features import NoSource
 from trainer.homogenization import Paper, fit_paper
 from trainer.losses.smoothness import roughness
 from trainer.measure import tap_moments
 from trainer.methods import homogenizer
+from trainer.task import NoSource
 
 SHORT = Paper(epochs=15, batch=32)
 LONG = Paper(epochs=80, batch=64, settled=True)

@@ -23,15 +23,11 @@ from service.contract.norm_distances import ClassMoments
 from service.contract.statistics import ChannelMoments, ImageMoments
 from trainer.measure import chunks
 from trainer.reading import Reading
-from trainer.task import Source, Task
+from trainer.task import NoSource, Source, Task
 
 Named = dict[str, Tensor]
 INPUT = "input"
 """Name under which the images themselves stand among the features."""
-
-
-class NoSource(Exception):
-    """A feature map needs source images or class moments, and the task has none."""
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor
 
-from trainer.features import INPUT, FeatureMap, Named, NoSource, Options, SourceMoments, measured, of_images
+from trainer.features import INPUT, FeatureMap, Named, Options, SourceMoments, measured, of_images
 from trainer.frozen import FrozenError, load_frozen
 from trainer.reading import Reading
-from trainer.task import Task
+from trainer.task import NoSource, Task
 
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 NORMALISATION = "BatchNormalization"

@@ -1,6 +1,7 @@
 """A frozen model as a torch module: differentiable in its input, constant in everything else, with named taps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from typing import NamedTuple, Self
 
 import torch
@@ -110,6 +111,20 @@ class FrozenModel(nn.Module):
         if unknown:
             raise UnknownTap(f"{unknown} are not among the taps of this model; load it with taps={unknown}")
         return self._compute(x, tuple(names))
+
+    def computing(self, operator: str, change: Callable[[Node, Kernel], Kernel]) -> "FrozenModel":
+        """A copy that computes one operator otherwise, for studies of models that are not frozen; this one stays.
+
+        Args:
+            operator: of the standard domain.
+            change: from each of its nodes and the node's kernel to the kernel of the copy.
+        """
+        copy = deepcopy(self)
+        for node, kernel in copy._kernels.items():
+            if (node.domain, node.operator) == ("", operator):
+                copy._kernels[node] = change(node, kernel)
+        copy._plans, copy._known = {}, {}
+        return copy
 
     def train(self, mode: bool = True) -> Self:  # noqa: ARG002 - torch's signature
         """Nothing: a frozen model stays in inference mode, also when it is part of a module in training."""

@@ -1,0 +1,136 @@
+"""One record: one row of one pair for one seed, kept so that an interrupted study goes on.
+
+A record's file is named by everything that its numbers depend on but the program. It is written as a whole when all of
+it is known; a study that is asked for the same thing reads it.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from time import perf_counter
+
+from service.contract.bundle import replace_synced
+from service.contract.digest import canonical_json, sha256_hex
+from service.contract.job import Progress
+from trainer.datasets import Dataset
+from trainer.studies.calibrator.attempts import Attempt, Study
+from trainer.studies.calibrator.measures import Predict, high_frequency_share, hits, journey, percent
+from trainer.studies.calibrator.rows import Row
+from trainer.task import Report
+
+FORMAT = 1
+"""Part of every record's name: raised when the computation changes."""
+RECORDS = "records"
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """In percent.
+
+    Attributes:
+        source, target: of the test sets.
+        moving, worst: of a device that moves among both, on the whole way and in its worst ten stints in a row.
+    """
+
+    source: float
+    target: float
+    moving: float
+    worst: float
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of one row and seed.
+
+    Attributes:
+        high_before, high_after: percent of the target's power at high frequencies; None where nothing is corrected.
+        images: target images used. seconds: of everything that the row did.
+    """
+
+    name: str
+    group: str
+    pair: str
+    seed: int
+    before: Accuracy
+    after: Accuracy
+    changed: bool
+    parameters: int
+    model_parameters: int
+    images: int
+    high_before: float | None
+    high_after: float | None
+    seconds: float
+
+
+def key_of(study: Study, row: Row, seed: int) -> str:
+    """A name for everything that a record's numbers depend on but the program."""
+    facts = {
+        "format": FORMAT,
+        "row": row.name,
+        "pair": study.pair,
+        "seed": seed,
+        "sizes": asdict(study.sizes),
+        "data": [study.source.digest, study.target.digest],
+        "models": [study.net.bundle.digest, study.oracle.bundle.digest],
+        "mixed": study.mixed,
+    }
+    words = "".join(letter if letter.isalnum() else "-" for letter in row.name.lower())
+    return f"{study.pair}-{words}-{seed}-{sha256_hex(canonical_json(facts))[:12]}"
+
+
+def record_of(study: Study, row: Row, seed: int, report: Report) -> Record:
+    """The record, from the folder or made now."""
+    path = study.folder / RECORDS / f"{key_of(study, row, seed)}.json"
+    if path.is_file():
+        found = json.loads(path.read_bytes())
+        return Record(**{**found, **{part: Accuracy(**found[part]) for part in ("before", "after")}})
+    started = perf_counter()
+    attempt = row.contender(study, seed, report)
+    seconds = perf_counter() - started
+    record = _measured(study, row, seed, attempt, round(seconds, 1))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_synced(path, canonical_json(asdict(record)))
+    return record
+
+
+def _measured(study: Study, row: Row, seed: int, attempt: Attempt, seconds: float) -> Record:
+    target = study.target.test
+    before, after = None, None
+    if attempt.correct is not None:
+        before, after = (high_frequency_share(images) for images in (target.images, attempt.correct(target.images)))
+    return Record(
+        name=row.name,
+        group=row.group,
+        pair=study.pair,
+        seed=seed,
+        before=_accuracy(attempt.before, study.source.test, target, seed),
+        after=_accuracy(attempt.after, study.source.test, target, seed),
+        changed=attempt.changed,
+        parameters=attempt.parameters,
+        model_parameters=attempt.model_parameters,
+        images=attempt.images,
+        high_before=before,
+        high_after=after,
+        seconds=seconds,
+    )
+
+
+def _accuracy(predict: Predict, source: Dataset, target: Dataset, seed: int) -> Accuracy:
+    there, here = hits(predict, source), hits(predict, target)
+    way = journey(there, here, seed)
+    return Accuracy(percent(there), percent(here), way.mean, way.worst)
+
+
+def run_all(study: Study, rows: Sequence[Row], seeds: int, advance: Callable[[float, str], None]) -> list[Record]:
+    """Every row for every seed, row by row; `advance` is told the share that is behind and what is being done."""
+    jobs = [(row, seed) for row in rows for seed in range(min(seeds, row.seeds or seeds))]
+    records = []
+    for index, (row, seed) in enumerate(jobs):
+        words = f"{study.pair}, {row.name}, seed {seed}"
+
+        def report(progress: Progress, index: int = index, words: str = words) -> None:
+            advance((index + progress.share) / len(jobs), f"{words}: {progress.step}")
+
+        advance(index / len(jobs), words)
+        records.append(record_of(study, row, seed, report))
+    return records
