@@ -29,17 +29,24 @@ def main() -> None:
 
 
 def run_job(folder: Path) -> None:
-    """Do the job; a method that the trainer does not have is the caller's problem and reported as such."""
+    """Do the job; a method that the trainer does not have, or cannot do here, is reported as the caller's problem."""
     print_progress(Progress(share=0.0, step="load"))
     job = JobSpec.model_validate_json((folder / JOB).read_bytes())
     # Before torch is loaded, which takes a second or two: an unknown method is answered at once.
     if job.method not in known_methods():
-        problem = f"this trainer knows the methods {', '.join(known_methods())}"
-        replace_synced(folder / OUTCOME, JobOutcome(problem=problem).model_dump_json().encode())
+        _give_up(folder, f"this trainer knows the methods {', '.join(known_methods())}")
         return
     from trainer.run import adapt
+    from trainer.task import NoSource
 
-    adapt(folder, print_progress)
+    try:
+        adapt(folder, print_progress)
+    except NoSource as error:
+        _give_up(folder, str(error))
+
+
+def _give_up(folder: Path, problem: str) -> None:
+    replace_synced(folder / OUTCOME, JobOutcome(problem=problem).model_dump_json().encode())
 
 
 def print_progress(progress: Progress) -> None:

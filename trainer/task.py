@@ -66,11 +66,12 @@ class Task:
     random_network: Reading | None = None
     tap_graph: TapGraph | None = None
 
-    def source_images(self) -> torch.Tensor:
-        """Planes of the source, (n, C, H, W). Raises NoSource."""
-        if self.source is None:
-            raise NoSource(
-                "this method needs source images, and none are kept beside the frozen model; register it again with "
-                "--source and --keep-source"
-            )
-        return self.source.images
+
+def source_images(task: Task) -> torch.Tensor:
+    """Planes of the source, (n, C, H, W). Raises NoSource."""
+    if task.source is None:
+        raise NoSource(
+            "this method needs source images, and none are kept beside the frozen model; register it again with "
+            "--source and --keep-source"
+        )
+    return task.source.images

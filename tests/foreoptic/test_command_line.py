@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 from foreoptic.cli import app
 from service.contract.bundle import read_bundle, write_bundle
 from service.contract.graph_rules import CORRECTOR, check_graph
+from service.contract.kept_source import SOURCE_FILE
 from service.contract.manifest import CorrectorManifest
 from tests.conftest import random_rows
 from trainer.homogenization import Paper
-from trainer.methods import homogenizer
+from trainer.methods import calibrator, homogenizer
 
 
 @pytest.fixture
@@ -133,6 +134,36 @@ def test_fit_refuses_a_preset_that_there_is_not_with_those_that_are(invoke, mode
     assert done.exit_code == 1
     assert "no preset 'other'; known: default, cascade, paper" in done.stderr
     assert not (tmp_path / "corrector").exists()
+
+
+def test_source_images_are_kept_only_if_asked_for_and_a_calibrator_is_fitted_with_them(
+    invoke, model_file, images, dark, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setitem(calibrator.PRESETS, "short", calibrator.Config(steps=5, width=4, recogniser_steps=20))
+    keeping = ("register", model_file, "--name", "mine", "--source", images, "--keep-source", "--json")
+    fitting = ("fit", "mine", dark, "--method", "calibrator", "--preset", "short", "--json")
+
+    plain = json.loads(invoke("register", model_file, "--name", "mine", "--source", images, "--json").stdout)
+    refused = invoke(*fitting, "--output", tmp_path / "none")
+    by_hand = invoke(*fitting, "--output", tmp_path / "one", "--source", images)
+    keeps = json.loads(invoke(*keeping).stdout)
+    from_bundle = invoke(*fitting, "--output", tmp_path / "two")
+
+    assert SOURCE_FILE not in plain["files"]
+    assert SOURCE_FILE in keeps["files"]
+    assert refused.exit_code == 1
+    assert "--keep-source" in refused.stderr
+    assert by_hand.exit_code == from_bundle.exit_code == 0, by_hand.output + from_bundle.output
+    manifest = read_bundle(tmp_path / "two", CorrectorManifest).manifest
+    assert manifest.method == "calibrator"
+    assert manifest.stages[0] == "recognition"
+
+
+def test_source_images_that_are_not_there_cannot_be_kept(invoke, model_file) -> None:
+    done = invoke("register", model_file, "--name", "mine", "--keep-source")
+
+    assert done.exit_code == 1
+    assert "no source images to keep; give some with --source" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,15 @@ def test_an_unknown_method_fails_the_job_and_names_the_known_ones(shop) -> None:
     assert "homogenizer" in shop.job(row.id).problem
 
 
+def test_a_method_that_needs_source_images_fails_the_job_where_none_are_kept(shop) -> None:
+    row = shop.submission.accept(shop.batch(method="calibrator"))
+
+    shop.worker.run(row.id)
+
+    assert shop.job(row.id).state == State.FAILED
+    assert "--keep-source" in shop.job(row.id).problem
+
+
 def test_a_batch_that_was_changed_on_disk_is_not_fitted(shop) -> None:
     row = shop.submission.accept(shop.batch())
     file = shop.settings.jobs_dir / row.id / "batch.npz"

@@ -258,6 +258,7 @@ UNKNOWN = {
     "domain with a path in it": ("PUT", f"/v1/models/{TINY}/domains/..%2fx", 404),
     "domain with capitals": ("PUT", f"/v1/models/{TINY}/domains/Night", 400),
     "method": ("POST", f"{ADAPT}?method=os.path", 422),
+    "method that needs source images": ("POST", f"{ADAPT}?method=calibrator", 409),
     "version beyond every integer": ("GET", f"/v1/models/{TINY}/versions/{10**25}", 422),
     "page": ("GET", "/nowhere", 404),
     "verb": ("DELETE", "/v1/models", 405),

@@ -31,6 +31,8 @@ FRAMES = {
 
 SMALL = 1e-5
 """Values and weights are of order 1, sums have at most 150 terms: float32 loses a few units of 1e-7 a term."""
+LOOSE = {"translator": 10 * SMALL}
+"""Twenty-three normalisations one behind the other, the inner ones over as few as four values."""
 
 every_stage = pytest.mark.parametrize("kind", STAGES, ids=lambda kind: kind.name)
 every_frame = pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
@@ -56,7 +58,10 @@ def exported(stage: Stage, frame: Frame, x: np.ndarray, opset: int = 17) -> np.n
 def randomised(stage: Stage, spread: float = 0.3) -> Stage:
     draw = torch.Generator().manual_seed(7)
     for parameter in stage.parameters():
-        parameter.copy_(spread * torch.randn(parameter.shape, generator=draw))
+        # No larger than keeps the values of a network of many layers in their order of magnitude.
+        terms = max(1, parameter[0].numel()) if parameter.dim() > 2 else 1
+        scale = min(spread, 2 / terms**0.5)
+        parameter.copy_(scale * torch.randn(parameter.shape, generator=draw))
     return stage
 
 
@@ -94,7 +99,7 @@ def test_the_exported_stage_is_the_fitted_one(kind: type[Stage], frame: Frame) -
 
     assert y.shape == x.shape
     assert np.abs(y - x).max() > 0.1, "random parameters must change something"
-    np.testing.assert_allclose(exported(stage, frame, x), y, rtol=0, atol=SMALL)
+    np.testing.assert_allclose(exported(stage, frame, x), y, rtol=0, atol=LOOSE.get(kind.name, SMALL))
 
 
 @every_stage

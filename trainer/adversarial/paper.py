@@ -20,7 +20,7 @@ from trainer.corrector import Corrector
 from trainer.reading import Reading
 from trainer.recognition import drawn
 from trainer.stages.translator import BLOCKS, BOUND, WIDTH, Translator
-from trainer.task import Task
+from trainer.task import Task, source_images
 
 HIDDEN = (1000, 500)
 """Of the feature discriminator."""
@@ -73,7 +73,7 @@ def play(task: Task, config: Paper) -> Played:
     Raises:
         NoSource: the task has no source images.
     """
-    source = task.source_images()
+    source = source_images(task)
     # Stages draw their first weights from torch's own generator: seeded here, and left as it was found.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(task.seed)

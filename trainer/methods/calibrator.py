@@ -38,7 +38,7 @@ from trainer.losses.moments import MomentLoss
 from trainer.measure import class_scores
 from trainer.recognition import Recognition, drawn, fit_recogniser
 from trainer.stages.generator import BLOCKS, BOUND, WIDTH, Generator
-from trainer.task import Report, Task
+from trainer.task import Report, Task, source_images
 
 NEEDS_SOURCE = True
 """The service reads this line, and refuses a batch where no source images are kept."""
@@ -103,7 +103,7 @@ def fit(task: Task, config: Config | Paper) -> Corrector:
     """
     if isinstance(config, Paper):
         return fit_paper(task, config)
-    source = task.source_images()
+    source = source_images(task)
     # Stages draw their first weights from torch's own generator: seeded here, and left as it was found.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(task.seed)

@@ -52,7 +52,12 @@ def calibrated(*, few: bool, **changed: Any) -> Contender:
 def config_of(study: Study, **changed: Any) -> calibrator.Config:
     """The default with some choices changed, at the study's effort."""
     config = replace(calibrator.Config(), **changed)
-    return replace(config, steps=study.steps(config.steps), recogniser_steps=study.steps(config.recogniser_steps))
+    return replace(
+        config,
+        front_images=study.sizes.front,
+        steps=study.steps(config.steps),
+        recogniser_steps=study.steps(config.recogniser_steps),
+    )
 
 
 def paper(*, follow: bool) -> Contender:

@@ -24,18 +24,20 @@ class Sizes:
     """How many images and how much work.
 
     Attributes:
-        few: target images of a batch. source: source images that a fit may see.
+        few: target images of a batch. front: of these, for the stages in front of the generator. source: source images
+            that a fit may see.
         most: of every set, the images that are used; None for all.
         effort: share of the steps of every fit.
     """
 
     few: int = 512
+    front: int = 512
     source: int = 5_000
     most: int | None = None
     effort: float = 1.0
 
 
-QUICK = Sizes(few=128, source=256, most=640, effort=0.01)
+QUICK = Sizes(few=64, front=24, source=128, most=320, effort=0.01)
 """To see that everything runs; its numbers mean nothing."""
 
 PAIRS: Mapping[str, tuple[str, str]] = {

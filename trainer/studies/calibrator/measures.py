@@ -14,6 +14,8 @@ Predict = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 
 STINTS, STINT = 200, 100
 """A device on the move: how often it looks around, and how many images it takes there."""
+WINDOW = 10
+"""Stints in a row of which the worst are told."""
 MOVES = 0.05
 """Probability that it moves to the other domain before a stint; the authors' test moves after 20."""
 HIGH = 0.25
@@ -46,9 +48,9 @@ def journey(source: NDArray[np.bool_], target: NDArray[np.bool_], seed: int) -> 
     """
     draw = np.random.default_rng(seed)
     domains = np.cumsum(draw.random(STINTS) < MOVES) % 2
-    shares = [float(np.mean(draw.choice(target if there else source, STINT))) for there in domains]
-    windows = np.convolve(shares, np.full(10, 0.1), mode="valid")
-    return Journey(100.0 * float(np.mean(shares)), 100.0 * float(windows.min()))
+    right = [int(draw.choice(target if there else source, STINT).sum()) for there in domains]
+    worst = np.convolve(right, np.ones(WINDOW, dtype=int), mode="valid").min()
+    return Journey(100.0 * sum(right) / (STINTS * STINT), 100.0 * int(worst) / (WINDOW * STINT))
 
 
 def high_frequency_share(images: NDArray[np.float32]) -> float:
