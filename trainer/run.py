@@ -32,6 +32,7 @@ from trainer.forward import TapGraph
 from trainer.frame import frame_of
 from trainer.gate.decide import decide
 from trainer.gate.judging import Judged, case_of
+from trainer.gate.keeping import keeping_of
 from trainer.gate.labels import Classes
 from trainer.gate.reweighting import Reweighting, reweigh
 from trainer.gate.screen import Screening, screen
@@ -40,6 +41,9 @@ from trainer.plugins import JOB_PRESET, load_method, load_preset
 from trainer.reading import Reading, read_model
 from trainer.split import Parts, split
 from trainer.task import Report, Source, Task
+
+UNSEEN = 5
+"""Of so many source images one is kept from every fit."""
 
 Images = NDArray[np.float32]
 """Planes (n, C, H, W)."""
@@ -98,7 +102,8 @@ def fit(
     with clock.time("fit"):
         method = load_method(job.method)
         config = load_preset(method, preset)
-        task = _task(model.manifest, frozen, fingerprint, images, parts, job.seed, report, source or _kept(model))
+        shown, unseen = _halves(source or _kept(model))
+        task = _task(model.manifest, frozen, fingerprint, images, parts, job.seed, report, shown)
         corrector, reweighting = Corrector(), None
         if screening.reason is None:
             graphed = replace(task, tap_graph=_tap_graph(job, model, fingerprint))
@@ -112,7 +117,17 @@ def fit(
     with clock.time("judge"):
         report(Progress(share=0.95, step="judge"))
         judged = _judged(identity, corrector, champion, task, images[parts.judge], model.manifest.input)
-        case = case_of(judged, known, seen_as, model.manifest, screening, reweighting, seed=job.seed)
+        case = case_of(
+            judged,
+            known,
+            seen_as,
+            model.manifest,
+            screening,
+            reweighting,
+            None if unseen is None else keeping_of(frozen, corrector, unseen),
+            seed=job.seed,
+            fits_answers=getattr(method, "FITS_ANSWERS", False),
+        )
         verdict = decide(case)
     manifest, files = assemble(
         corrector, model.manifest, job, content=content, golden=golden, verdict=verdict, configuration=asdict(config)
@@ -193,6 +208,14 @@ def _kept(model: Bundle[ModelManifest]) -> Source | None:
         return None
     images, labels = kept_source.from_bytes(model.files[SOURCE_FILE], model.manifest.input)
     return Source(torch.from_numpy(images), torch.from_numpy(labels))
+
+
+def _halves(source: Source | None) -> tuple[Source | None, torch.Tensor | None]:
+    """What a fit may see of the source images, and every fifth of them, which only the gate sees."""
+    if source is None or len(source.images) < UNSEEN:
+        return source, None
+    is_unseen = torch.arange(len(source.images)) % UNSEEN == UNSEEN - 1
+    return Source(source.images[~is_unseen], source.labels[~is_unseen]), source.images[is_unseen]
 
 
 def _tap_graph(job: JobSpec, model: Bundle[ModelManifest], fingerprint: Fingerprint) -> TapGraph:

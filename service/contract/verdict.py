@@ -26,6 +26,7 @@ class ReasonCode(StrEnum):
     LOSS_RISES = "loss_rises"
     LABELS_HARM = "labels_harm"
     PREDICTIONS_COLLAPSED = "predictions_collapsed"
+    SOURCE_LOST = "source_lost"
     ANSWERS_UNSURE = "answers_unsure"
     FORECAST_FALLS = "forecast_falls"
     DOMAIN_CHANGED = "domain_changed"

@@ -14,6 +14,7 @@ from service.contract.statistics import ImageMoments
 from service.contract.verdict import Decision, Forecast, ReasonCode
 from trainer.gate.decide import Case, decide
 from trainer.gate.evidence import Evidence, gather
+from trainer.gate.keeping import Keeping
 from trainer.gate.labels import compare_on_labels
 from trainer.gate.outcome import OutcomeSignals
 from trainer.gate.sanity import Fault, Sanity
@@ -156,6 +157,19 @@ def test_of_few_judged_images_a_correction_must_be_promised_to_gain(images, gain
     verdict = decide(forecast(gain, gain - 1.0, gain + 1.0, replace(GOOD, images=images)))
 
     assert (verdict.decision, verdict.reasons[0].code) == expected
+
+
+def test_a_promise_that_is_broken_rejects_and_one_that_is_kept_changes_nothing() -> None:
+    plain, broken, kept, unpromised = (
+        decide(replace(case(GOOD), keeping=keeping))
+        for keeping in (None, Keeping(200, 0.985, True), Keeping(200, 0.99, True), Keeping(200, 0.5, False))
+    )
+
+    assert plain.decision == kept.decision == unpromised.decision == Decision.PROMOTE
+    assert (broken.decision, broken.reasons[0].code) == (Decision.REJECT, ReasonCode.SOURCE_LOST)
+    assert "1.5%" in broken.reasons[0].text
+    assert kept.numbers["source_agreement"] == 0.99
+    assert "source_agreement" not in plain.numbers
 
 
 def test_few_judged_images_are_enough_where_nothing_is_forecast() -> None:

@@ -11,6 +11,7 @@ from math import log
 
 from service.contract.verdict import Decision, Forecast, Reason, ReasonCode, Verdict
 from trainer.gate.evidence import Evidence
+from trainer.gate.keeping import Keeping
 from trainer.gate.labels import LabelEvidence
 from trainer.gate.screen import Screening
 
@@ -31,6 +32,8 @@ SURE_GAIN = 5.0
 """Points that a forecast must promise at the least for a correction that leaves more than that."""
 LEAST_NUCLEAR = 0.85
 """Nuclear norm of the class probabilities, over that of source batches, that such a correction must come to as well."""
+MOST_SOURCE_LOST = 0.01
+"""Share of source images that may be answered otherwise, behind a corrector that is to leave them alone."""
 MOST_UNSURE = 0.2
 """Entropy of the answers behind a candidate, over that on source images, as a share of the largest possible, log K. Of
 calibration kinds on the models' own sources no promoted correction had more than .17; of noise and empty pictures alone
@@ -61,6 +64,7 @@ class Case:
         screening: what the batch showed before the fit.
         forecast: of what the candidate does to accuracy, None where the gate was not calibrated.
         reweighting: numbers of class frequencies that the source was re-weighted to, empty where it was not.
+        keeping: what the candidate does to source images, None where none are kept.
     """
 
     against_identity: Evidence
@@ -70,6 +74,7 @@ class Case:
     screening: Screening | None = None
     forecast: Forecast | None = None
     reweighting: Mapping[str, float] = field(default_factory=dict)
+    keeping: Keeping | None = None
 
 
 Ruling = tuple[Decision, Reason]
@@ -82,6 +87,8 @@ def decide(case: Case) -> Verdict:
     numbers = case.against_identity.numbers() | dict(case.reweighting)
     if case.screening is not None:
         numbers |= case.screening.numbers()
+    if case.keeping is not None:
+        numbers |= case.keeping.numbers()
     if case.against_champion is not None:
         numbers |= case.against_champion.numbers("champion_")
     return Verdict(decision=decision, reasons=tuple(reasons), numbers=numbers, forecast=case.forecast)
@@ -143,6 +150,17 @@ def _collapses(case: Case) -> Ruling | None:
         f"the effective number of classes from {e.classes_before:.1f} to {e.classes_after:.1f}"
     )
     return Decision.REJECT, Reason(code=ReasonCode.PREDICTIONS_COLLAPSED, text=text)
+
+
+def _loses_source(case: Case) -> Ruling | None:
+    keeping = case.keeping
+    if keeping is None or not keeping.is_promised or keeping.agreement >= 1.0 - MOST_SOURCE_LOST:
+        return None
+    text = (
+        f"of {keeping.images} source images that no fit has seen {1 - keeping.agreement:.1%} are answered otherwise "
+        f"than without a correction; at most {MOST_SOURCE_LOST:.0%} may be"
+    )
+    return Decision.REJECT, Reason(code=ReasonCode.SOURCE_LOST, text=text)
 
 
 def _unsure(case: Case) -> Ruling | None:
@@ -231,6 +249,7 @@ RULES: tuple[Callable[[Case], Ruling | None], ...] = (
     _not_fitted,
     _rises,
     _collapses,
+    _loses_source,
     _unsure,
     _answers_unsure,
     _leaves_too_much,

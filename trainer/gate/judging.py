@@ -12,10 +12,13 @@ from service.contract.verdict import Forecast
 from trainer.gate.decide import Case
 from trainer.gate.evidence import Evidence, gather
 from trainer.gate.forecast import forecast, signals_of
+from trainer.gate.keeping import Keeping
 from trainer.gate.labels import Classes
 from trainer.gate.reweighting import Reweighting
 from trainer.gate.screen import Screening
 from trainer.measure import Measured
+
+NO_FORECAST = "a forecast of accuracy, which rests on sure answers: the method asks for these itself"
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,18 @@ def case_of(
     manifest: ModelManifest,
     screening: Screening,
     reweighting: Reweighting | None = None,
+    keeping: Keeping | None = None,
     *,
     seed: int,
+    fits_answers: bool = False,
 ) -> Case:
     """All that a verdict rests on.
 
     Args:
         labels: of the judge part, (n,), UNKNOWN where an image has none.
         fingerprint: the one that was fitted to, re-weighted if it was.
+        fits_answers: whether the candidate was fitted to give sure answers. A forecast rests on how sure they are, and
+            is no evidence then.
     """
 
     def against(baseline: Measured) -> Evidence:
@@ -64,11 +71,12 @@ def case_of(
     return Case(
         against_identity=against_identity,
         against_champion=None if judged.champion is None else against(judged.champion),
-        missing=fingerprint.missing(),
+        missing=(*fingerprint.missing(), *((NO_FORECAST,) if fits_answers else ())),
         is_identity=judged.candidate is judged.identity,
         screening=screening,
-        forecast=_forecast(against_identity, fingerprint),
+        forecast=None if fits_answers else _forecast(against_identity, fingerprint),
         reweighting={} if reweighting is None else reweighting.numbers(),
+        keeping=keeping,
     )
 
 

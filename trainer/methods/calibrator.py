@@ -42,6 +42,8 @@ from trainer.task import Report, Task, source_images
 
 NEEDS_SOURCE = True
 """The service reads this line, and refuses a batch where no source images are kept."""
+FITS_ANSWERS = True
+"""Sure answers are asked for, so that the gate must not take them for evidence."""
 FRONT_SHARE, GENERATOR_SHARE = 0.15, 0.75
 """Of the progress that is told; the recogniser has the rest."""
 STEP_VALUES = 1 << 19
