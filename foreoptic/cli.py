@@ -251,7 +251,10 @@ def fit(
 def evaluate(
     model: Model,
     target: Annotated[Path, typer.Option(exists=True, help="Labelled target images; x_train and x_test, or x.")],
-    source: Annotated[Path | None, typer.Option(exists=True, help="Labelled source images; x_test, or x.")] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(exists=True, help="Labelled source images; x_test, or x. A method that needs some sees x_train."),
+    ] = None,
     images: Annotated[int, typer.Option(min=32, help="Unlabelled images that a fit gets.")] = 512,
     seeds: Annotated[int, typer.Option(min=1, help="How many draws.")] = 3,
     method: Method = "homogenizer",

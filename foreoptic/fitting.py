@@ -2,16 +2,13 @@
 
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from foreoptic.following import progress_bar
 from foreoptic.locate import find_model
 from foreoptic.show import fail
 from service.contract.bundle import write_bundle
 from service.contract.digest import sha256_hex
 from service.contract.input_spec import InputSpec
-from service.contract.job import UNKNOWN, JobSpec, Progress
+from service.contract.job import JobSpec, Progress
 from service.contract.verdict import Verdict
 from service.settings import Settings
 from trainer.datasets import DatasetError, load_dataset
@@ -20,7 +17,7 @@ from trainer.forward import TapGraphError
 from trainer.frozen import FrozenError
 from trainer.plugins import UnknownMethod, UnknownPreset
 from trainer.run import Clock, fit
-from trainer.task import NoSource, Source
+from trainer.task import NoSource, Source, source_of
 
 
 def fit_file(
@@ -80,6 +77,4 @@ def fit_file(
 def _source(path: Path | None, spec: InputSpec, part: str | None) -> Source | None:
     if path is None:
         return None
-    found = load_dataset(path, spec, part=part)
-    labels = np.full(len(found.images), UNKNOWN) if found.labels is None else found.labels
-    return Source(torch.from_numpy(found.images), torch.from_numpy(labels))
+    return source_of(load_dataset(path, spec, part=part))

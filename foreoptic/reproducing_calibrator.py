@@ -16,15 +16,16 @@ from trainer.datasets import DatasetError
 from trainer.frozen import FrozenError
 from trainer.studies.calibrator.attempts import Study
 from trainer.studies.calibrator.domains import PAIRS, QUICK, Domain, Sizes, load_domain
-from trainer.studies.calibrator.figures import draw_trade_off
+from trainer.studies.calibrator.figures import draw_pictures, draw_trade_off
 from trainer.studies.calibrator.models import Net, kept_net, train_plain
-from trainer.studies.calibrator.records import Record, run_all
+from trainer.studies.calibrator.records import Record, pictures_of, run_all
 from trainer.studies.calibrator.report import lines_of, to_csv, to_json, to_markdown
-from trainer.studies.calibrator.rows import PRINTED, Group, rows_of
+from trainer.studies.calibrator.rows import OURS, OURS_FEW, PRINTED, Group, rows_of
 
 MODELS = "models"
 SHIPPED = "digits"
 """The frozen model of MNIST."""
+PICTURED_ROWS = (OURS_FEW, OURS)
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,11 @@ def _write(study: Study, records: Sequence[Record], output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     pictures = [f"{study.pair}.png"]
     draw_trade_off(f"{study.source.name} to {study.target.name}", records, output / pictures[0])
+    for row in rows_of(study.pair):
+        found = pictures_of(study, row, 0) if row.name in PICTURED_ROWS else None
+        if found is not None:
+            pictures.append(f"{study.pair}-{row.name.replace(', ', '-').replace(' ', '-')}.png")
+            draw_pictures(*found, output / pictures[-1])
     replace_synced(output / f"{study.pair}.csv", to_csv(records).encode())
     replace_synced(output / f"{study.pair}.md", to_markdown(study, records, pictures).encode())
 

@@ -19,7 +19,7 @@ from trainer.datasets import Dataset, DatasetError, load_dataset
 from trainer.reading import rows_of
 from trainer.run import Clock, fit
 from trainer.runtime import make_session
-from trainer.task import Report
+from trainer.task import Report, source_of
 
 CHUNK = 500
 
@@ -31,6 +31,7 @@ class Trial:
     Attributes:
         before, candidate: accuracy in percent on the measured images, uncorrected and through the fitted corrector.
         after: what would be served: the candidate if it is promoted, else no correction.
+        source_candidate: accuracy on source images that are sent through the candidate; None where there are none.
         seconds: from the batch to the verdict.
     """
 
@@ -41,6 +42,7 @@ class Trial:
     decision: Decision
     stages: tuple[str, ...]
     seconds: float
+    source_candidate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,14 @@ def trials(
     method: str,
     threads: int,
     report: Report,
+    source: Dataset | None = None,
+    shown: Dataset | None = None,
 ) -> Iterator[Trial]:
-    """One trial a seed; labels are used for measuring alone."""
+    """One trial a seed; labels are used for measuring alone.
+
+    Args:
+        source: labelled source images, to measure on. shown: other ones, for a method that needs some.
+    """
     classifier = Classifier(model)
     for seed in seeds:
         target = load_target(path, model.manifest.input, images=images, seed=seed)
@@ -126,7 +134,9 @@ def trials(
             threads=threads,
         )
         started = time.perf_counter()
-        verdict, bundle = fit(job, model, batch, None, report, Clock())
+        verdict, bundle = fit(
+            job, model, batch, None, report, Clock(), source=None if shown is None else source_of(shown)
+        )
         seconds = time.perf_counter() - started
         before = classifier.accuracy(target.measured)
         candidate = classifier.accuracy(target.measured, bundle.files["corrector.onnx"])
@@ -138,4 +148,5 @@ def trials(
             decision=verdict.decision,
             stages=bundle.manifest.stages,
             seconds=seconds,
+            source_candidate=(None if source is None else classifier.accuracy(source, bundle.files["corrector.onnx"])),
         )

@@ -42,8 +42,8 @@ from trainer.reading import Reading, read_model
 from trainer.split import Parts, split
 from trainer.task import Report, Source, Task
 
-UNSEEN = 5
-"""Of so many source images one is kept from every fit."""
+UNSEEN, MOST_UNSEEN = 5, 2_000
+"""Of so many source images one is kept from every fit; and how many of them the gate looks at."""
 
 Images = NDArray[np.float32]
 """Planes (n, C, H, W)."""
@@ -215,7 +215,7 @@ def _halves(source: Source | None) -> tuple[Source | None, torch.Tensor | None]:
     if source is None or len(source.images) < UNSEEN:
         return source, None
     is_unseen = torch.arange(len(source.images)) % UNSEEN == UNSEEN - 1
-    return Source(source.images[~is_unseen], source.labels[~is_unseen]), source.images[is_unseen]
+    return Source(source.images[~is_unseen], source.labels[~is_unseen]), source.images[is_unseen][:MOST_UNSEEN]
 
 
 def _tap_graph(job: JobSpec, model: Bundle[ModelManifest], fingerprint: Fingerprint) -> TapGraph:

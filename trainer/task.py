@@ -4,10 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 
 from service.contract.fingerprint import Fingerprint
-from service.contract.job import Progress
+from service.contract.job import UNKNOWN, Progress
+from trainer.datasets import Dataset
 from trainer.forward import TapGraph
 from trainer.frame import Frame
 from trainer.reading import Reading
@@ -65,6 +67,12 @@ class Task:
     labels: torch.Tensor | None = None
     random_network: Reading | None = None
     tap_graph: TapGraph | None = None
+
+
+def source_of(dataset: Dataset) -> Source:
+    """A data set as source images; labels may be missing."""
+    labels = np.full(len(dataset.images), UNKNOWN) if dataset.labels is None else dataset.labels
+    return Source(torch.from_numpy(dataset.images), torch.from_numpy(labels))
 
 
 def source_images(task: Task) -> torch.Tensor:

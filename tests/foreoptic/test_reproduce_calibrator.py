@@ -50,7 +50,8 @@ def test_a_quick_run_writes_table_picture_and_records_and_is_not_done_twice(desk
     assert found["frozen model alone"]["before"] == found["frozen model alone"]["after"]
     assert found["BN adaptation, a batch"]["changed"]
     assert not found["calibrator, a batch"]["changed"]
-    assert {"mnist-usps.csv", "mnist-usps.md", "mnist-usps.png", "models"} == {f.name for f in (desk / "out").iterdir()}
+    written = {"mnist-usps.csv", "mnist-usps.md", "mnist-usps.png", "mnist-usps-calibrator-a-batch.png", "models"}
+    assert {file.name for file in (desk / "out").iterdir()} == written
     page = (desk / "out" / "mnist-usps.md").read_text()
     assert all(name in page for name in names)
     assert "these numbers mean nothing" in page

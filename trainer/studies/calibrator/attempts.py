@@ -19,7 +19,7 @@ from trainer.split import split
 from trainer.studies.calibrator.domains import Domain, Sizes, drawn
 from trainer.studies.calibrator.measures import Predict
 from trainer.studies.calibrator.models import Net
-from trainer.task import Report, Source, Task
+from trainer.task import Report, Task, source_of
 
 Correct = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Planes to corrected planes."""
@@ -94,14 +94,9 @@ def task_of(net: Net, images: Dataset, source: Dataset, seed: int, report: Repor
         seed=seed,
         report=report,
         scores=manifest.output.scores,
-        source=_source(source),
+        source=source_of(source),
         tap_graph=TapGraph(net.bundle.files["model.onnx"], manifest.input, fitted, threads=torch.get_num_threads()),
     )
-
-
-def _source(dataset: Dataset) -> Source:
-    assert dataset.labels is not None
-    return Source(torch.from_numpy(dataset.images), torch.from_numpy(dataset.labels))
 
 
 def source_shown(study: Study, net: Net) -> Dataset:

@@ -4,16 +4,21 @@ A record's file is named by everything that its numbers depend on but the progra
 it is known; a study that is asked for the same thing reads it.
 """
 
+import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
 
 from service.contract.bundle import replace_synced
 from service.contract.digest import canonical_json, sha256_hex
 from service.contract.job import Progress
 from trainer.datasets import Dataset
-from trainer.studies.calibrator.attempts import Attempt, Study
+from trainer.studies.calibrator.attempts import Attempt, Correct, Study
 from trainer.studies.calibrator.measures import Predict, high_frequency_share, hits, journey, percent
 from trainer.studies.calibrator.rows import Row
 from trainer.task import Report
@@ -21,6 +26,12 @@ from trainer.task import Report
 FORMAT = 1
 """Part of every record's name: raised when the computation changes."""
 RECORDS = "records"
+PICTURES = ".npz"
+PICTURED = 64
+"""Images that are kept with a record, to look at."""
+
+Pictures = NDArray[np.float32]
+"""(n, C, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +100,28 @@ def record_of(study: Study, row: Row, seed: int, report: Report) -> Record:
     seconds = perf_counter() - started
     record = _measured(study, row, seed, attempt, round(seconds, 1))
     path.parent.mkdir(parents=True, exist_ok=True)
+    if attempt.correct is not None:
+        # The record last: whoever finds it finds its pictures.
+        _keep(attempt.correct, study.target.test, path.with_suffix(PICTURES))
     replace_synced(path, canonical_json(asdict(record)))
     return record
+
+
+def pictures_of(study: Study, row: Row, seed: int) -> tuple[Pictures, Pictures] | None:
+    """The first target test images of a record and what became of them; None where nothing was corrected."""
+    path = study.folder / RECORDS / f"{key_of(study, row, seed)}{PICTURES}"
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as archive:
+        before, after = (archive[name].astype(np.float32) for name in ("before", "after"))
+    return before, after
+
+
+def _keep(correct: Correct, target: Dataset, path: Path) -> None:
+    before = target.images[:PICTURED]
+    buffer = io.BytesIO()
+    np.savez(buffer, before=before.astype(np.float16), after=correct(before).astype(np.float16))
+    replace_synced(path, buffer.getvalue())
 
 
 def _measured(study: Study, row: Row, seed: int, attempt: Attempt, seconds: float) -> Record:
