@@ -59,6 +59,7 @@ class Config:
         front_images: of the batch, for the stages in front of the generator.
         width, blocks, bound: of the generator, see `trainer.stages.generator`.
         steps, batch: gradient steps of the generator, and images of either kind in one.
+        plenty: of so many target images or more it takes twice as many steps; fewer would be learned by heart.
         rate, settled_rate: Adam's step sizes for the generator and for the stages in front of it; they fall along a
             cosine to 0.
         statistics_weight, sureness_weight: of the statistics loss and of the answers' uncertainty.
@@ -77,6 +78,7 @@ class Config:
     blocks: int = BLOCKS
     bound: float = BOUND
     steps: int = 400
+    plenty: int = 2_000
     batch: int = 128
     rate: float = 2e-3
     settled_rate: float = 5e-4
@@ -186,17 +188,18 @@ class _Fit:
             {"params": list(stage.parameters()), "lr": rate}
             for stage, rate in zip(self._corrector.stages, rates, strict=True)
         ]
+        steps = config.steps * (2 if len(task.fit) >= config.plenty else 1)
         optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99))
-        schedule = CosineAnnealingLR(optimiser, config.steps)
+        schedule = CosineAnnealingLR(optimiser, steps)
         batch = _batch(task, config)
-        for step in range(config.steps):
+        for step in range(steps):
             loss = self._loss(drawn(task.fit, batch, self._draw), batch)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             optimiser.step()
             schedule.step()
             if step % 10 == 0:
-                share = FRONT_SHARE + GENERATOR_SHARE * step / config.steps
+                share = FRONT_SHARE + GENERATOR_SHARE * step / steps
                 task.report(Progress(share=share, step="fit generator", loss=loss.item()))
 
     def _loss(self, target: Tensor, batch: int) -> Tensor:

@@ -23,7 +23,7 @@ from trainer.studies.calibrator.measures import Predict, high_frequency_share, h
 from trainer.studies.calibrator.rows import Row
 from trainer.task import Report
 
-FORMAT = 1
+FORMAT = 2
 """Part of every record's name: raised when the computation changes."""
 RECORDS = "records"
 PICTURES = ".npz"
