@@ -2,8 +2,9 @@
 
 - Fitted: of the target's training images, without their labels: all, or as many as a batch has, drawn by the seed.
 - Source images: of the source's training images, those that its model's training held back, or an even spread.
-- Test: the data sets' own test images. Nothing is fitted to them, and nothing was chosen by them: every setting was
-  chosen on optdigits (`sklearn.datasets.load_digits`), which is in no pair here.
+- Test: the data sets' own test images. Nothing is fitted to them, and nothing was chosen by them: settings were chosen
+  on optdigits (`sklearn.datasets.load_digits`), which is in no pair here, and one by training images of MNIST, see
+  docs/decisions/0019.
 """
 
 from collections.abc import Mapping
