@@ -123,5 +123,5 @@ def _corrected(content: bytes, net: Net, images: NDArray[np.float32]) -> NDArray
 
 
 def size_of(net: Net) -> int:
-    """How many numbers the frozen model holds that are not statistics or shapes: its floating weights."""
+    """How many floating numbers the frozen model holds: weights, and the statistics of its normalisations."""
     return sum(value.numel() for value in net.reading.frozen.buffers())
