@@ -74,9 +74,10 @@ def reproduce(wanted: Wanted, settings: Settings) -> None:
         except (DatasetError, FrozenError, ValueError) as error:
             raise show.fail(str(error)) from error
         made += records
-        _write(study, records, wanted.output)
+        report = wanted.output / "-".join((pair, *wanted.groups))
+        _write(study, records, report)
         if not wanted.as_json:
-            _print(study, records, wanted.output)
+            _print(study, records, report)
     if wanted.as_json:
         show.print_json(to_json(made))
 
@@ -93,7 +94,7 @@ def _study(pair: str, wanted: Wanted, settings: Settings) -> Study:
         net=_net(source, wanted, settings, sizes),
         oracle=_net(target, wanted, settings, sizes),
         sizes=sizes,
-        folder=wanted.output / MODELS / ("quick" if wanted.quick else "full"),
+        folder=_folder(wanted),
         mixed=wanted.mixed,
     )
 
@@ -108,24 +109,32 @@ def _net(domain: Domain, wanted: Wanted, settings: Settings, sizes: Sizes) -> Ne
     """The shipped model of MNIST with the images that its training held back; another domain's is trained here."""
     if domain.name == "mnist":
         return Net(find_model(SHIPPED, settings), domain.held_back())
-    folder = wanted.output / MODELS / ("quick" if wanted.quick else "full") / domain.name
+    folder = _folder(wanted) / f"{domain.name}-{domain.digest[:8]}"
     return kept_net(folder, domain.train, lambda images, labels: train_plain(images, labels, sizes.effort))
 
 
-def _write(study: Study, records: Sequence[Record], output: Path) -> None:
+def _folder(wanted: Wanted) -> Path:
+    """Of whatever is trained: quick nets and mixed ones lie apart from full ones."""
+    return wanted.output / MODELS / (("quick" if wanted.quick else "full") + ("-mixed" if wanted.mixed else ""))
+
+
+def _write(study: Study, records: Sequence[Record], report: Path) -> None:
+    """Table, figures and every record beside one another; `report` without its ending."""
+    output = report.parent
     output.mkdir(parents=True, exist_ok=True)
-    pictures = [f"{study.pair}.png"]
+    pictures = [f"{report.name}.png"]
     draw_trade_off(f"{study.source.name} to {study.target.name}", records, output / pictures[0])
-    for row in rows_of(study.pair):
+    shown = {record.name for record in records}
+    for row in (row for row in rows_of(study.pair) if row.name in shown):
         found = pictures_of(study, row, 0) if row.name in PICTURED_ROWS else None
         if found is not None:
             pictures.append(f"{study.pair}-{row.name.replace(', ', '-').replace(' ', '-')}.png")
             draw_pictures(*found, output / pictures[-1])
-    replace_synced(output / f"{study.pair}.csv", to_csv(records).encode())
-    replace_synced(output / f"{study.pair}.md", to_markdown(study, records, pictures).encode())
+    replace_synced(output / f"{report.name}.csv", to_csv(records).encode())
+    replace_synced(output / f"{report.name}.md", to_markdown(study, records, pictures).encode())
 
 
-def _print(study: Study, records: Sequence[Record], output: Path) -> None:
+def _print(study: Study, records: Sequence[Record], report: Path) -> None:
     cells = []
     for line in lines_of(records):
         printed = PRINTED.get(study.pair, {}).get(line.name)
@@ -134,4 +143,4 @@ def _print(study: Study, records: Sequence[Record], output: Path) -> None:
     title = f"{study.source.name} to {study.target.name}: test accuracy in percent, mean over seeds"
     show.print_table(title, ["row", "source", "lost", "target", "printed"], cells)
     show.out.print()
-    show.out.print(f"report in {output / study.pair}.md", soft_wrap=True)
+    show.out.print(f"report in {report}.md", soft_wrap=True)

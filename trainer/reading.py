@@ -43,6 +43,11 @@ class Reading(nn.Module):
         self._scores = scores
         self._channels_last = frozenset(channels_last)
 
+    @property
+    def rows(self) -> int | None:
+        """How many rows the file wants; None where any number will do."""
+        return self._spec.batch
+
     def scores_and_taps(self, planes: Tensor) -> tuple[Tensor, Named]:
         """Class scores (n, classes) and every tap (n, C, ...), by name."""
 

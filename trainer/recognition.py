@@ -18,7 +18,8 @@ from trainer.onnx_writer import GraphWriter
 
 WIDTHS = (8, 16)
 GRID = 4
-"""What the convolutions have found is averaged over so many fields a side, or a few more: where it was counts."""
+"""What the convolutions have found is averaged over so many fields a side, or up to twice as many less one: where it
+was counts."""
 
 
 class Recogniser(nn.Module):

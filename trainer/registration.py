@@ -104,6 +104,8 @@ def _kept(source: Dataset | None, spec: InputSpec) -> bytes:
     if source is None:
         raise RegistrationError("there are no source images to keep; give some with --source")
     count = min(len(source.images), room_for(spec))
+    if not count:
+        raise RegistrationError(f"images of {spec.shape} are too large to be kept; leave --keep-source out")
     kept = source.take(np.linspace(0, len(source.images) - 1, count).astype(int))
     return to_bytes(kept.images, kept.labels)
 

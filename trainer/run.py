@@ -215,7 +215,9 @@ def _halves(source: Source | None) -> tuple[Source | None, torch.Tensor | None]:
     if source is None or len(source.images) < UNSEEN:
         return source, None
     is_unseen = torch.arange(len(source.images)) % UNSEEN == UNSEEN - 1
-    return Source(source.images[~is_unseen], source.labels[~is_unseen]), source.images[is_unseen][:MOST_UNSEEN]
+    unseen = source.images[is_unseen]
+    spread = torch.linspace(0, len(unseen) - 1, min(len(unseen), MOST_UNSEEN)).long()
+    return Source(source.images[~is_unseen], source.labels[~is_unseen]), unseen[spread]
 
 
 def _tap_graph(job: JobSpec, model: Bundle[ModelManifest], fingerprint: Fingerprint) -> TapGraph:

@@ -42,6 +42,12 @@ def test_images_of_another_input_are_refused() -> None:
         from_bytes(to_bytes(IMAGES, None), spec(1, 6, 4))
 
 
+@pytest.mark.parametrize("content", [b"", b"words", b"PK\x03\x04 torn"])
+def test_what_is_no_archive_is_refused(content: bytes) -> None:
+    with pytest.raises(BadManifest, match="no archive"):
+        from_bytes(content, spec(1, 4, 6))
+
+
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 224, 224)])
 def test_there_is_room_for_so_many_images_and_values(shape: tuple[int, int, int]) -> None:
     room = room_for(spec(*shape))

@@ -51,6 +51,18 @@ def test_patches_are_drawn_from_the_whole_image_each_place_as_often() -> None:
     assert min(found.values()) > 60
 
 
+@pytest.mark.parametrize("side", [4, 5, 7, 9, 13])
+def test_every_pixel_of_an_odd_sized_image_is_in_some_patch(side: int) -> None:
+    discriminator, draw = PixelDiscriminator(1, 4, 8), torch.Generator().manual_seed(0)
+    spy = discriminator.net = Spying()
+    numbered = torch.arange(float(side * side)).reshape(1, 1, side, side)
+
+    for _ in range(300):
+        discriminator(numbered, draw)
+
+    assert set(torch.cat(spy.seen).flatten().tolist()) == set(range(side * side))
+
+
 def test_pixels_are_shuffled_alike_in_all_images_of_a_call_and_anew_in_the_next() -> None:
     discriminator, draw = PixelDiscriminator(1, 4, 8), torch.Generator().manual_seed(0)
     spy = discriminator.net = Spying()

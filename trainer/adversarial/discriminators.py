@@ -33,8 +33,15 @@ class PixelDiscriminator(nn.Module):
     def forward(self, images: Tensor, draw: torch.Generator) -> Tensor:
         """Scores of images (n, C, H, W)."""
         patch = self._patch
-        row, column = (int(torch.randint(side // patch, (), generator=draw)) * patch for side in images.shape[2:])
+        row, column = (_place(side, patch, draw) for side in images.shape[2:])
         order = torch.randperm(patch * patch, generator=draw).to(images.device)
         pixels = images[:, :, row : row + patch, column : column + patch].flatten(2)[:, :, order]
         scores: Tensor = self.net(pixels.flatten(1))
         return scores
+
+
+def _place(side: int, patch: int, draw: torch.Generator) -> int:
+    """Where a patch begins: one of as many places as cover the side, the last at its end."""
+    places = -(-side // patch)
+    chosen = int(torch.randint(places, (), generator=draw))
+    return round(chosen * (side - patch) / max(1, places - 1))

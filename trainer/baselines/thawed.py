@@ -29,7 +29,15 @@ class Pace:
 
 
 def thaw(reading: Reading) -> tuple[Reading, Pace]:
-    """The copy, and what sets its pace; at rest it answers as the original does."""
+    """The copy, and what sets its pace; at rest it answers as the original does.
+
+    Raises:
+        ValueError: the file fixes its rows, and a batch of its own would be cut up and filled up.
+    """
+    if reading.rows is not None:
+        raise ValueError(
+            f"the model takes exactly {reading.rows} rows; normalisations can follow a batch only where rows are open"
+        )
     pace = Pace()
 
     def follow(node: Node, kernel: Kernel) -> Kernel:

@@ -154,7 +154,9 @@ def _collapses(case: Case) -> Ruling | None:
 
 def _loses_source(case: Case) -> Ruling | None:
     keeping = case.keeping
-    if keeping is None or not keeping.is_promised or keeping.agreement >= 1.0 - MOST_SOURCE_LOST:
+    # One image of few is no more than chance.
+    allowed = 1.0 if keeping is None else max(1.0, MOST_SOURCE_LOST * keeping.images)
+    if keeping is None or not keeping.is_promised or keeping.lost <= allowed:
         return None
     text = (
         f"of {keeping.images} source images that no fit has seen {1 - keeping.agreement:.1%} are answered otherwise "

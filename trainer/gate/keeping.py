@@ -23,6 +23,11 @@ class Keeping:
     agreement: float
     is_promised: bool
 
+    @property
+    def lost(self) -> int:
+        """How many are answered otherwise."""
+        return round((1.0 - self.agreement) * self.images)
+
     def numbers(self) -> dict[str, float]:
         """For the verdict."""
         return {"source_images": float(self.images), "source_agreement": self.agreement}

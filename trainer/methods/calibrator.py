@@ -49,6 +49,8 @@ FRONT_SHARE, GENERATOR_SHARE = 0.15, 0.75
 STEP_VALUES = 1 << 19
 """Input values in one step: of large images a step takes fewer, but FEWEST."""
 FEWEST = 8
+FEWEST_A_CLASS = 4
+"""Images of a step for each class, below which answers are not asked to be different: few images show few classes."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,8 @@ class _Fit:
         config, task = self._config, self._task
         seen, scores, taps = self._sight.of(self._corrector(target))
         loss = config.statistics_weight * self._statistics({name: taps[name] for name in task.fitted_taps})
-        loss = loss + config.sureness_weight * uncertainty(scores, task.scores)
+        if batch >= FEWEST_A_CLASS * scores.shape[1]:
+            loss = loss + config.sureness_weight * uncertainty(scores, task.scores)
         if self._game is None:
             return loss
         source = drawn(self._source, batch, self._draw)

@@ -32,7 +32,8 @@ class Translator(Stage):
     """clamp(x + span * p): p = clamp((1 + tanh g(x)) / 4, 0, bound), or bound * tanh g(x) where `signed`.
 
     g is called with images whose values run from -1 to 1 in the paper; its first normalisation takes shift and scale
-    out, so that they need not be brought there. Where the frame knows the input's range the sum is kept in it.
+    out, so that they need not be brought there unless channels have different spans. Where the frame knows the input's
+    range the sum is kept in it.
     """
 
     name = "translator"

@@ -44,6 +44,11 @@ class Study:
     folder: Path
     mixed: bool = False
 
+    @property
+    def data(self) -> str:
+        """The pair and the files it is read from, for the names of what is trained on them."""
+        return f"{self.pair}-{self.source.digest[:8]}-{self.target.digest[:8]}"
+
     def steps(self, full: int) -> int:
         """As many steps or epochs as the study's effort leaves of them."""
         return max(1, round(self.sizes.effort * full))

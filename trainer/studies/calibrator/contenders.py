@@ -92,7 +92,7 @@ PAPERS = {
 
 
 def bn_adapted(*, source_images: int) -> Contender:
-    """BN adaptation of a copy to all target images; the source counts as so many images."""
+    """BN adaptation of a copy to a batch; the source counts as so many images."""
 
     def run(study: Study, seed: int, _report: Report) -> Attempt:
         batch = batch_of(study, few=True, seed=seed)

@@ -1,7 +1,8 @@
 """The domains of the study, the pairs of them, and which of their images play which part.
 
 - Fitted: of the target's training images, without their labels: all, or as many as a batch has, drawn by the seed.
-- Source images: of the source's training images, those that its model's training held back, or an even spread.
+- Source images: of the source's training images, those that its model's training held back; for the tutorial's
+  classifier, which is trained on all of them, as many at random.
 - Test: the data sets' own test images. Nothing is fitted to them, and nothing was chosen by them: settings were chosen
   on optdigits (`sklearn.datasets.load_digits`), which is in no pair here, and one by training images of MNIST, see
   docs/decisions/0019.

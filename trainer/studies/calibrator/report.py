@@ -18,8 +18,8 @@ LEGEND = f"""Accuracy in percent of the test sets, mean ± standard deviation ov
 left of the one and won of the other; *lost*: points of source accuracy lost; *printed*: source and target in the paper
 or the tutorial, of other classifiers than these. *Moving*: a device that moves between both at random ({STINTS} stints
 of {STINT} images, a move before one in {round(1 / MOVES)}) and is not told where it is; *worst*: its worst ten stints
-in a row. *High*: share of the target's power at high frequencies, before and after the corrector. *Size*: numbers of
-the corrector, and in brackets of the classifier."""
+in a row. *High*: share of the target's power at high frequencies, before and after the corrector; *size*: numbers of
+the corrector, and in brackets of the classifier; both of the first seed."""
 
 
 @dataclass(frozen=True)

@@ -135,11 +135,11 @@ def _tuned(study: Study, seed: int, report: Report) -> Classifier:
 
 def _as_net(study: Study, words: str, make: Callable[[], nn.Module], source: Dataset) -> Net:
     """A torch classifier as a registered model."""
-    return net_of(study.folder / f"{study.pair}-{words}", source, make)
+    return net_of(study.folder / f"{study.data}-{words}", source, make)
 
 
 def _weights(study: Study, words: str) -> Path:
-    return study.folder / f"{study.pair}-{words}.pt"
+    return study.folder / f"{study.data}-{words}.pt"
 
 
 def _telling(report: Report, words: str) -> Tell:
