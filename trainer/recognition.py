@@ -14,6 +14,7 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from trainer.frame import Frame
+from trainer.minibatch import drawn
 from trainer.onnx_writer import GraphWriter
 
 WIDTHS = (8, 16)
@@ -90,11 +91,6 @@ def fit_recogniser(
         optimiser.step()
         schedule.step()
     return recogniser
-
-
-def drawn(images: torch.Tensor, count: int, draw: torch.Generator) -> torch.Tensor:
-    """So many images at random, each as often as it comes."""
-    return images[torch.randint(len(images), (count,), generator=draw)]
 
 
 def _constants(graph: GraphWriter, layer: nn.Conv2d | nn.Linear) -> list[str]:

@@ -17,16 +17,14 @@ from trainer.adversarial.discriminators import PixelDiscriminator, feature_discr
 from trainer.adversarial.game import Game, Seen
 from trainer.baselines.thawed import thaw
 from trainer.corrector import Corrector
+from trainer.minibatch import drawn, rows_a_step
 from trainer.reading import Reading
-from trainer.recognition import drawn
 from trainer.stages.translator import BLOCKS, BOUND, WIDTH, Translator
 from trainer.task import Task, source_images
 
 HIDDEN = (1000, 500)
 """Of the feature discriminator."""
 PIXELS_HIDDEN = 128
-STEP_VALUES, FEWEST = 1 << 19, 8
-"""Input values of either kind in one step: of large images a step takes fewer than the paper's, but FEWEST."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +105,7 @@ def _game(task: Task, config: Paper) -> Game:
 def _descend(task: Task, config: Paper, stage: Translator, game: Game, classifier: Reading, source: Tensor) -> None:
     optimiser = torch.optim.Adam(stage.train().parameters(), lr=config.rate, weight_decay=config.decay)
     draw = torch.Generator().manual_seed(task.seed)
-    most = max(FEWEST, STEP_VALUES // task.fit[0].numel())
-    batch = min(config.batch, most, len(source), len(task.fit))
+    batch = min(rows_a_step(config.batch, task.fit), len(source), len(task.fit))
     steps = config.epochs * (min(len(source), len(task.fit)) // batch)
 
     def seen(images: Tensor) -> Seen:

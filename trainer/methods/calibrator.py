@@ -36,7 +36,8 @@ from trainer.corrector import Corrector
 from trainer.losses.information import uncertainty
 from trainer.losses.moments import MomentLoss
 from trainer.measure import class_scores
-from trainer.recognition import Recognition, drawn, fit_recogniser
+from trainer.minibatch import drawn, rows_a_step
+from trainer.recognition import Recognition, fit_recogniser
 from trainer.stages.generator import BLOCKS, BOUND, WIDTH, Generator
 from trainer.task import Report, Task, source_images
 
@@ -46,9 +47,6 @@ FITS_ANSWERS = True
 """Sure answers are asked for, so that the gate must not take them for evidence."""
 FRONT_SHARE, GENERATOR_SHARE = 0.15, 0.75
 """Of the progress that is told; the recogniser has the rest."""
-STEP_VALUES = 1 << 19
-"""Input values in one step: of large images a step takes fewer, but FEWEST."""
-FEWEST = 8
 FEWEST_A_CLASS = 4
 """Images of a step for each class, below which answers are not asked to be different: few images show few classes."""
 
@@ -128,7 +126,7 @@ def _correct(task: Task, source: Tensor, config: Config) -> Corrector:
     if not best.stages or not config.recognise:
         return best
     task.report(Progress(share=FRONT_SHARE + GENERATOR_SHARE, step="fit recognition"))
-    settings = Recognition(steps=config.recogniser_steps, batch=_batch(task, config))
+    settings = Recognition(steps=config.recogniser_steps, batch=rows_a_step(config.batch, task.fit))
     draw = torch.Generator().manual_seed(task.seed)
     return Corrector(best.stages, fit_recogniser(task.frame, source, task.fit, settings, draw))
 
@@ -147,10 +145,6 @@ def _scaled(report: Report, share: float) -> Report:
 
 def _generator(task: Task, config: Config) -> Generator:
     return Generator(task.frame, width=config.width, blocks=config.blocks, bound=config.bound)
-
-
-def _batch(task: Task, config: Config) -> int:
-    return min(config.batch, max(FEWEST, STEP_VALUES // task.fit[0].numel()))
 
 
 def _uncertainty(task: Task, corrector: Corrector) -> float:
@@ -193,7 +187,7 @@ class _Fit:
         steps = config.steps * (2 if len(task.fit) >= config.plenty else 1)
         optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99))
         schedule = CosineAnnealingLR(optimiser, steps)
-        batch = _batch(task, config)
+        batch = rows_a_step(config.batch, task.fit)
         for step in range(steps):
             loss = self._loss(drawn(task.fit, batch, self._draw), batch)
             optimiser.zero_grad()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -15,7 +16,7 @@ from trainer.baselines.deep_coral import DeepCoral, fit_deep_coral
 from trainer.baselines.telling import Tell
 from trainer.datasets import Dataset
 from trainer.methods import calibrator
-from trainer.studies.calibrator.attempts import Attempt, Study, in_front, task_of
+from trainer.studies.calibrator.attempts import Attempt, Contender, Study, in_front, task_of
 from trainer.studies.calibrator.contenders import batch_of, config_of
 from trainer.studies.calibrator.domains import drawn
 from trainer.studies.calibrator.models import Net, fresh_tutorial, kept_weights, labelled, net_of, predict_by
@@ -31,22 +32,23 @@ def source_only(study: Study, seed: int, report: Report) -> Attempt:
     return Attempt(answers, answers)
 
 
-def dann(study: Study, seed: int, report: Report) -> Attempt:
-    """A copy of it, changed by DANN."""
-    classifier, (source, target) = _tutorial(study, seed, _silent), _sets(study)
-    config = Dann()
-    config = replace(config, schedule=_scaled(study, config.schedule))
-    changed = fit_dann(classifier, source, target, config, seed, _telling(report, "DANN"))
-    return _changed(classifier, changed, target)
+C = TypeVar("C", Dann, DeepCoral)
+Align = Callable[[Classifier, Labelled, torch.Tensor, C, int, Tell], Classifier]
 
 
-def coral(study: Study, seed: int, report: Report) -> Attempt:
-    """A copy of it, changed by Deep CORAL."""
-    classifier, (source, target) = _tutorial(study, seed, _silent), _sets(study)
-    config = DeepCoral()
-    config = replace(config, schedule=_scaled(study, config.schedule))
-    changed = fit_deep_coral(classifier, source, target, config, seed, _telling(report, "Deep CORAL"))
-    return _changed(classifier, changed, target)
+def _aligned(fit: Align[C], config: C, words: str) -> Contender:
+    """A copy of it, changed by a baseline that aligns the features of both domains."""
+
+    def run(study: Study, seed: int, report: Report) -> Attempt:
+        classifier, (source, target) = _tutorial(study, seed, _silent), _sets(study)
+        scaled = replace(config, schedule=_scaled(study, config.schedule))
+        return _changed(classifier, fit(classifier, source, target, scaled, seed, _telling(report, words)), target)
+
+    return run
+
+
+dann = _aligned(fit_dann, Dann(), "DANN")
+coral = _aligned(fit_deep_coral, DeepCoral(), "Deep CORAL")
 
 
 def cyclegan(study: Study, seed: int, report: Report) -> Attempt:
